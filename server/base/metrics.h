@@ -1,0 +1,75 @@
+/*
+ * Counters, gauges and histograms in Prometheus' text format.
+ *
+ * Every metric of the program is a line of the table below; names that
+ * distribution has are kept so that people's dashboards go on working. Label
+ * values have low cardinality: upstream, credential, handler; never a
+ * repository, a digest or anything a client chose freely.
+ *
+ * Updating is lock-free once a label combination has been seen; the first
+ * sight takes the family's lock. Gauges may instead be computed when read.
+ */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include <stdint.h>
+
+struct buf;
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+#define METRIC_MAX_LABELS 3
+
+/*     id                     name                                     type       labels ("" unused)                help */
+#define METRICS(X) \
+	X(M_BUILD_INFO,           "registry_build_info",                    METRIC_GAUGE,     "version", "", "",               "The program that runs; always 1.") \
+	X(M_HTTP_REQUESTS,        "registry_http_requests_total",           METRIC_COUNTER,   "handler", "method", "code",     "Requests answered.") \
+	X(M_HTTP_DURATION,        "registry_http_request_duration_seconds", METRIC_HISTOGRAM, "handler", "method", "",         "Time from the request's head read to its last byte written.") \
+	X(M_HTTP_IN_FLIGHT,       "registry_http_in_flight_requests",       METRIC_GAUGE,     "", "", "",                      "Requests being answered now.") \
+	X(M_HTTP_CONNECTIONS,     "registry_http_connections",              METRIC_GAUGE,     "", "", "",                      "Client connections that hold a worker now.") \
+	X(M_HTTP_SENT_BYTES,      "registry_http_response_bytes_total",     METRIC_COUNTER,   "handler", "", "",               "Body bytes sent to clients.") \
+	X(M_PROXY_REQUESTS,       "registry_proxy_requests_total",          METRIC_COUNTER,   "type", "upstream", "",          "Requests for cached content, by type (manifest, blob, tags, referrers).") \
+	X(M_PROXY_HITS,           "registry_proxy_hits_total",              METRIC_COUNTER,   "type", "upstream", "",          "Requests answered from the cache.") \
+	X(M_PROXY_MISSES,         "registry_proxy_misses_total",            METRIC_COUNTER,   "type", "upstream", "",          "Requests that had to ask the upstream for content.") \
+	X(M_PROXY_STALE,          "registry_proxy_stale_served_total",      METRIC_COUNTER,   "upstream", "", "",              "Answers given from an expired copy because the upstream failed.") \
+	X(M_PROXY_PULLED_BYTES,   "registry_proxy_pulled_bytes_total",      METRIC_COUNTER,   "type", "upstream", "",          "Bytes fetched from upstreams.") \
+	X(M_PROXY_PUSHED_BYTES,   "registry_proxy_pushed_bytes_total",      METRIC_COUNTER,   "type", "upstream", "",          "Bytes of cached content sent to clients.") \
+	X(M_UPSTREAM_REQUESTS,    "registry_proxy_upstream_requests_total", METRIC_COUNTER,   "upstream", "method", "code",    "Requests sent to upstreams; code is the status or the kind of failure.") \
+	X(M_UPSTREAM_RATELIMIT,   "registry_proxy_ratelimit_remaining",     METRIC_GAUGE,     "upstream", "credential", "",    "Pulls the upstream says are left for this credential.") \
+	X(M_UPSTREAM_BREAKER,     "registry_proxy_breaker_open",            METRIC_GAUGE,     "upstream", "", "",              "1 while the circuit breaker keeps us from asking.") \
+	X(M_FILLS_IN_FLIGHT,      "registry_proxy_fills_in_flight",         METRIC_GAUGE,     "", "", "",                      "Blobs being fetched now.") \
+	X(M_FILLS,                "registry_proxy_fills_total",             METRIC_COUNTER,   "upstream", "result", "",        "Fills ended, by result (stored, or the kind of failure).") \
+	X(M_FILL_RESUMES,         "registry_proxy_fill_resumes_total",      METRIC_COUNTER,   "upstream", "", "",              "Broken upstream reads continued with Range.") \
+	X(M_STORAGE_SECONDS,      "registry_storage_action_seconds",        METRIC_HISTOGRAM, "store", "action", "",           "Time of each action on a store.") \
+	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
+	X(M_RELOADS,              "registry_config_reloads_total",          METRIC_COUNTER,   "result", "", "",                "Reloads by SIGHUP, by result (ok, refused).")
+
+#define METRIC_ENUM(id, name, type, l1, l2, l3, help) id,
+enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
+#undef METRIC_ENUM
+
+/* Label values in the table's order, NULL-terminated when fewer than three.
+ * For a histogram `value` is an observation in seconds. */
+void metric_add_labelled(enum metric metric, double value, const char *const *labels);
+void metric_set_labelled(enum metric metric, double value, const char *const *labels);
+
+#define METRIC_LABELS(...) ((const char *const[METRIC_MAX_LABELS + 1]){__VA_ARGS__})
+#define metric_inc(metric, ...) metric_add_labelled((metric), 1.0, METRIC_LABELS(__VA_ARGS__))
+#define metric_add(metric, value, ...) \
+	metric_add_labelled((metric), (double)(value), METRIC_LABELS(__VA_ARGS__))
+#define metric_set(metric, value, ...) \
+	metric_set_labelled((metric), (double)(value), METRIC_LABELS(__VA_ARGS__))
+
+/* Unlabelled: metric_add(M_FILLS_IN_FLIGHT, 1, NULL). */
+
+/* Called while the text is written, to set gauges that are cheaper to compute
+ * than to keep. At most 8; never removed. */
+void metrics_on_collect(void (*collect)(void *context), void *context);
+
+/* Writes everything, HELP and TYPE lines included (text format 0.0.4). */
+void metrics_write(struct buf *buf);
+
+/* The value of one combination, 0 when never seen; for tests. */
+double metric_value(enum metric metric, const char *const *labels);
+
+#endif

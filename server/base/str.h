@@ -1,0 +1,65 @@
+/*
+ * Strings: strict parsing of the small things configuration, headers and
+ * command lines are made of. Nothing here depends on the locale.
+ */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A run of bytes inside somebody else's memory; not NUL-terminated. */
+struct slice {
+	const char *data;
+	size_t length;
+};
+
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+struct slice slice_of(const char *string);
+bool slice_equals(struct slice slice, const char *string);
+
+bool str_starts_with(const char *string, const char *prefix);
+bool str_ends_with(const char *string, const char *suffix);
+bool str_equals_ignore_case(const char *a, const char *b); /* ASCII only */
+char ascii_lower(char c);
+bool ascii_is_alnum(char c);
+bool ascii_is_digit(char c);
+
+/* Copies as much as fits and always terminates. False when it was cut. */
+bool str_copy(char *target, size_t target_size, const char *source);
+
+/* Digits only, no sign, no space, no overflow. False leaves *ret untouched. */
+bool str_parse_u64(const char *string, size_t length, uint64_t *ret);
+
+/* "10MiB", "5GB", "1024": bytes. Units B kB MB GB TB KiB MiB GiB TiB. */
+bool str_parse_size(const char *string, uint64_t *ret_bytes);
+
+/* "1h30m", "500ms", "10s", "0s", "7d": milliseconds. A bare number other than
+ * 0 is refused: nobody remembers which unit it was. */
+bool str_parse_duration(const char *string, int64_t *ret_ms);
+void str_format_duration(int64_t ms, char *target, size_t target_size);
+void str_format_size(uint64_t bytes, char *target, size_t target_size); /* "1.5 GiB" */
+
+/* Repository and tag patterns: `*` is any run without `/`, `**` any run at
+ * all, everything else itself. Linear-time in practice, no recursion on input
+ * longer than 512 bytes (which never match). */
+bool str_glob_match(const char *pattern, const char *string);
+
+/* Edit distance, for "did you mean". Capped at 64 characters each. */
+unsigned str_distance(const char *a, const char *b);
+
+/* lower-case hex of `length` bytes into target (2*length+1 bytes). */
+void str_hex(const unsigned char *bytes, size_t length, char *target);
+bool str_unhex(const char *hex, size_t hex_length, unsigned char *target); /* lower-case only */
+
+/* Compares in constant time. Lengths may differ (then false). */
+bool str_equals_secret(const char *a, size_t a_length, const char *b, size_t b_length);
+
+/* Standard base64 with padding; target NUL-terminated, 4*((n+2)/3)+1 bytes. */
+void str_base64(const unsigned char *bytes, size_t length, char *target);
+
+/* Fills with cryptographic random bytes (getrandom); aborts when it cannot. */
+void random_bytes(void *target, size_t length);
+
+#endif
