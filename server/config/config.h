@@ -1,0 +1,135 @@
+/*
+ * The configuration: one immutable tree, made from defaults, a YAML file and
+ * BREAKWATER_* variables, in this order.
+ *
+ * Every key is a line of the table in config_table.c; parsing, checking, the
+ * JSON schema and the README's table come from it. An unknown key is an error
+ * with its line and the nearest known key; a key whose capability this version
+ * lacks is an error too, never ignored. Every scalar can be overridden by
+ * BREAKWATER_<PATH>, levels joined by '_', case ignored (BREAKWATER_LOG_LEVEL);
+ * names of maps (upstreams, credentials) have every character that a variable
+ * cannot have replaced by '_' (BREAKWATER_PROXY_UPSTREAMS_DOCKER_IO_MANIFESTTTL).
+ *
+ * A struct config is reference-counted and never changes once loaded; a reload
+ * makes a new one. Secrets are read from their files at load.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "server/base/error.h"
+#include "server/base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+/* A list of strings; `items` and each item owned by the configuration. */
+struct string_list {
+	char **items;
+	size_t count;
+};
+
+/* A credential towards upstreams, by its name in `credentials`. */
+struct credential_config {
+	char *name;
+	char *username;
+	char *password; /* from `password` or the content of `passwordFile`; secret */
+	char *password_file;
+};
+
+/* One line of an upstream's `credentials`: repositories that match use it. */
+struct credential_rule {
+	char *match;             /* a pattern (str_glob_match); the longest match wins */
+	struct string_list use;  /* exactly one name here: of `credentials`, or "anonymous" */
+	const struct credential_config *credential; /* resolved; NULL: anonymous */
+};
+
+struct tag_ttl {
+	char *tags; /* a pattern */
+	int64_t ttl_ms;
+};
+
+enum stale_reason { STALE_ON_NETWORK = 1, STALE_ON_5XX = 2, STALE_ON_429 = 4 };
+
+struct upstream_config {
+	char *name; /* the registry's host as images are named, lower case: "docker.io" */
+	struct string_list urls; /* scheme://host[:port][/path], tried in order; never empty */
+	struct string_list aliases;
+	struct string_list token_realms; /* scheme://host[:port] allowed besides the urls' own */
+	struct credential_rule *credentials;
+	size_t credential_count;
+	struct string_list allow; /* repository patterns; default ["**"] */
+	struct string_list deny;
+	int64_t manifest_ttl_ms;
+	int64_t stale_while_revalidate_ms;
+	bool prefetch_layers;
+	struct tag_ttl *tag_ttls; /* first match wins, else manifest_ttl_ms */
+	size_t tag_ttl_count;
+	unsigned stale_on; /* enum stale_reason bits */
+	int64_t negative_ttl_ms;
+	unsigned max_connections;
+	struct {
+		char *ca_file; /* "" : the system's */
+		bool insecure_skip_verify;
+	} tls;
+	struct {
+		int64_t connect_ms;
+		int64_t first_byte_ms;
+		int64_t stall_ms; /* no byte for this long ends a transfer */
+	} timeouts;
+};
+
+struct config {
+	struct {
+		enum log_level level;
+		enum log_format format;
+	} log;
+	struct {
+		char *address; /* host:port, the registry */
+		char *admin_address;
+		unsigned threads;
+		char *external_url; /* "" : relative Locations */
+		int64_t drain_timeout_ms;
+	} http;
+	struct {
+		char *root_directory; /* storage.filesystem.rootDirectory */
+	} storage;
+	struct {
+		char *sqlite_path; /* metadata.sqlite.path */
+	} metadata;
+	bool auth_none; /* `auth: none` was written */
+	struct credential_config *credentials;
+	size_t credential_count;
+	struct {
+		char *default_upstream; /* a name of `upstreams`, or "" */
+		struct upstream_config *upstreams;
+		size_t upstream_count;
+	} proxy;
+	char *source; /* the file's path, or "built-in defaults" */
+};
+
+/* Loads and checks. `path` NULL: the embedded default (docker.io, quay.io,
+ * ghcr.io, registry.k8s.io, gcr.io, public.ecr.aws, mcr.microsoft.com,
+ * anonymous; loopback; ./data), still subject to the environment. `environment`
+ * is a NULL-terminated "NAME=value" array (environ). BW_INVALID with a message
+ * of one or more lines in *ret_problems when it is not usable:
+ *   FILE:LINE:COLUMN: proxy.upstreams.docker.io.manifestTtl: unknown key; did you mean "manifestTTL"?
+ * All problems are reported, not only the first. The caller unrefs *ret. */
+enum status config_load(const char *path, char *const *environment, struct config **ret,
+			struct buf *ret_problems);
+
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config);
+
+/* True when the host part is loopback (127.0.0.0/8, ::1, localhost). */
+bool config_address_is_loopback(const char *address);
+
+/* The JSON schema (draft 2020-12) of a configuration file, from the table. */
+void config_write_schema(struct buf *buf);
+
+/* The keys as a Markdown table, for the README: key, default, meaning. */
+void config_write_markdown(struct buf *buf);
+
+#endif

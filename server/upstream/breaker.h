@@ -1,0 +1,42 @@
+/*
+ * A circuit breaker: after a run of failures an upstream's mirror is not asked
+ * for a while, so that an outage costs its clients nothing but the stale copy.
+ *
+ *   CLOSED     asks go through; BREAKER_FAILURES failures in a row open it
+ *   OPEN       refused until the pause is over (1 s, doubling to 30 s, with
+ *              jitter)
+ *   HALF_OPEN  one ask goes through; its success closes, its failure opens
+ *
+ * Only failures that say the upstream is ill count: network, timeouts, 5xx. A
+ * 404 or 401 is an answer. 429 pauses for its Retry-After without counting.
+ */
+#ifndef UPSTREAM_BREAKER_H
+#define UPSTREAM_BREAKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BREAKER_FAILURES 5
+
+struct breaker {
+	pthread_mutex_t lock; /* covers all below; leaf, never held over I/O */
+	unsigned failures;    /* in a row */
+	int64_t open_until_ms; /* monotonic; 0: closed */
+	int64_t pause_ms;
+	bool probing; /* the one ask of HALF_OPEN is under way */
+};
+
+void breaker_init(struct breaker *breaker);
+void breaker_release(struct breaker *breaker);
+
+/* May we ask now? When false, *ret_wait_ms is how long until it makes sense.
+ * Every true must be followed by exactly one of the three reports. */
+bool breaker_admit(struct breaker *breaker, int64_t *ret_wait_ms);
+void breaker_report_success(struct breaker *breaker);
+void breaker_report_failure(struct breaker *breaker);
+/* Throttled: nothing said about health, do not ask for `pause_ms`. */
+void breaker_report_throttled(struct breaker *breaker, int64_t pause_ms);
+bool breaker_is_open(struct breaker *breaker);
+
+#endif
