@@ -30,6 +30,9 @@ void buf_append(struct buf *buf, const void *bytes, size_t length);
 void buf_append_string(struct buf *buf, const char *string);
 void buf_append_char(struct buf *buf, char c);
 void buf_append_u64(struct buf *buf, uint64_t number);
+/* The short decimal form that reads back as the same number; "NaN", "+Inf" and
+ * "-Inf" as Prometheus spells them (JSON has none of the three). */
+void buf_append_double(struct buf *buf, double number);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends `length` bytes as a JSON string with its quotes. Control bytes are
@@ -44,7 +47,8 @@ void buf_append_percent(struct buf *buf, const char *string, const char *keep);
 /* The content as a C string ("" when empty). Valid until the next change. */
 const char *buf_string(const struct buf *buf);
 
-/* Moves the memory out; the caller frees it. NULL when it overflowed. */
+/* Moves the memory out, leaving the buffer empty; the caller frees it. NULL
+ * when it overflowed. ret_length may be NULL. */
 char *buf_detach(struct buf *buf, size_t *ret_length);
 
 #endif

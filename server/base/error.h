@@ -45,11 +45,13 @@ struct error {
 };
 
 /* Sets *error (when not NULL) and returns code, so that `return error_set(...)`
- * reads as one step. An over-long message is cut. */
+ * reads as one step. retry_after becomes 0. An over-long message is cut,
+ * control bytes become spaces; arguments may point into error->message. */
 enum status error_set(struct error *error, enum status code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same, with the text of an errno appended: "open /x: Permission denied". */
+/* The same, with the text of an errno appended: "open /x: Permission denied".
+ * That text is never what is cut. */
 enum status error_set_errno(struct error *error, enum status code, int errnum,
 			    const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

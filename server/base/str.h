@@ -29,29 +29,38 @@ bool ascii_is_digit(char c);
 /* Copies as much as fits and always terminates. False when it was cut. */
 bool str_copy(char *target, size_t target_size, const char *source);
 
+/* Bytes of the well-formed UTF-8 character (RFC 3629) that `bytes` begins with;
+ * 0 when it begins with none, or with one that is cut off. */
+size_t str_utf8_length(const char *bytes, size_t length);
+
 /* Digits only, no sign, no space, no overflow. False leaves *ret untouched. */
 bool str_parse_u64(const char *string, size_t length, uint64_t *ret);
 
-/* "10MiB", "5GB", "1024": bytes. Units B kB MB GB TB KiB MiB GiB TiB. */
+/* "10MiB", "5GB", "1024": bytes. Units B kB MB GB TB KiB MiB GiB TiB, spelt
+ * exactly so. */
 bool str_parse_size(const char *string, uint64_t *ret_bytes);
 
-/* "1h30m", "500ms", "10s", "0s", "7d": milliseconds. A bare number other than
- * 0 is refused: nobody remembers which unit it was. */
+/* "1h30m", "500ms", "10s", "0s", "7d": milliseconds. Units d h m s ms, each at
+ * most once and in that order. A bare number other than 0 is refused: nobody
+ * remembers which unit it was. */
 bool str_parse_duration(const char *string, int64_t *ret_ms);
+/* The form str_parse_duration reads ("-" before it when negative). */
 void str_format_duration(int64_t ms, char *target, size_t target_size);
 void str_format_size(uint64_t bytes, char *target, size_t target_size); /* "1.5 GiB" */
 
 /* Repository and tag patterns: `*` is any run without `/`, `**` any run at
- * all, everything else itself. Linear-time in practice, no recursion on input
- * longer than 512 bytes (which never match). */
+ * all, everything else itself: two stars behind "acme/" match "acme/x/y" but
+ * not "acme". Never more than length times length steps, whatever the pattern;
+ * what is longer than 512 bytes, pattern or string, matches nothing. */
 bool str_glob_match(const char *pattern, const char *string);
 
-/* Edit distance, for "did you mean". Capped at 64 characters each. */
+/* Edit distance, for "did you mean". Only the first 64 bytes of each count. */
 unsigned str_distance(const char *a, const char *b);
 
 /* lower-case hex of `length` bytes into target (2*length+1 bytes). */
 void str_hex(const unsigned char *bytes, size_t length, char *target);
-bool str_unhex(const char *hex, size_t hex_length, unsigned char *target); /* lower-case only */
+/* The reverse; lower-case only. `target` may be half written when false. */
+bool str_unhex(const char *hex, size_t hex_length, unsigned char *target);
 
 /* Compares in constant time. Lengths may differ (then false). */
 bool str_equals_secret(const char *a, size_t a_length, const char *b, size_t b_length);
