@@ -1,0 +1,85 @@
+/*
+ * Fetching a blob once, for everybody who waits for it.
+ *
+ * A fill belongs to a digest. The first one who needs the blob starts it, on
+ * the upstream's own threads; everyone else joins. States only increase:
+ *
+ *   PENDING    queued, or asking; no byte yet
+ *   STREAMING  the size is known and bytes are coming
+ *   DONE       every byte is there and the digest matched
+ *   FAILED     given up; the error says why
+ *
+ * Bytes go to a spool file. Readers follow the published offset and read the
+ * file with pread or sendfile, holding no lock. The last FILL_WITHHELD bytes
+ * are published only with DONE, so a corrupt body is never completed: a reader
+ * of it sees FAILED before it has everything. A broken read resumes with Range.
+ * No client's coming or going touches a fill. After DONE the file moves into
+ * the object store, while readers go on reading what they have open; until it
+ * is there, newcomers still find the fill.
+ *
+ * Locks: the table's covers the map only; a fill's covers its state, and is a
+ * leaf. Neither is held over I/O.
+ */
+#ifndef CACHE_FILL_H
+#define CACHE_FILL_H
+
+#include "server/base/clock.h"
+#include "server/base/digest.h"
+#include "server/base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct content;
+struct upstream;
+struct upstream_set;
+struct fill;
+struct fill_table;
+
+#define FILL_WITHHELD ((uint64_t)64 << 10) /* bytes at the end, or all of a smaller blob */
+
+enum fill_state { FILL_PENDING, FILL_STREAMING, FILL_DONE, FILL_FAILED };
+
+/* `spool_directory` is emptied: what lies there is of a process that died. */
+enum status fill_table_new(struct content *content, const char *spool_directory,
+			   struct fill_table **ret_table, struct error *error);
+/* Cancels what is running and waits for it. No reader may be left. */
+void fill_table_free(struct fill_table *table);
+
+struct fill_source {
+	struct upstream_set *set; /* the fill takes a reference of its own */
+	struct upstream *upstream;
+	const char *repository; /* at the upstream */
+	struct digest digest;
+	bool has_size;
+	uint64_t size; /* as a manifest lists it; a body of another size is refused */
+};
+
+/* The running fill of this digest, or a new one. *ret_fill is the caller's to
+ * unref. `*ret_same_source` (may be NULL) tells whether the fill asks the same
+ * upstream and repository: a failure of another source's fill says nothing
+ * about ours. BW_UNAVAILABLE when too many wait already or we are stopping. */
+enum status fill_join(struct fill_table *table, const struct fill_source *source,
+		      struct fill **ret_fill, bool *ret_same_source, struct error *error);
+
+void fill_unref(struct fill *fill);
+
+/* Waits until the size is known: BW_OK from STREAMING on (*ret_size). FAILED:
+ * the fill's error. BW_CONFLICT: it turned out to be stored already; open it
+ * from the content. BW_TIMEOUT: still PENDING at the deadline. */
+enum status fill_wait_size(struct fill *fill, deadline_ms deadline, uint64_t *ret_size,
+			   struct error *error);
+
+/* Waits until bytes after `offset` are published: BW_OK with *ret_end > offset,
+ * up to which fill_file may be read (the whole blob once DONE). FAILED: the
+ * fill's error. BW_TIMEOUT: nothing new by the deadline. */
+enum status fill_wait_bytes(struct fill *fill, uint64_t offset, deadline_ms deadline,
+			    uint64_t *ret_end, struct error *error);
+
+/* Waits for DONE (BW_OK) or FAILED (its error). */
+enum status fill_wait_done(struct fill *fill, deadline_ms deadline, struct error *error);
+
+/* The spool file, for reading below the published offset. Not the caller's. */
+int fill_file(const struct fill *fill);
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * Pull-through: answering for an upstream's content from what is stored, from
+ * the upstream, or from what is stored although it expired.
+ *
+ * Whoever calls has decided that the caller may read this repository. Names:
+ * `stored` below is the repository in our stores ("docker.io/library/alpine"),
+ * `repository` the one at the upstream ("library/alpine").
+ *
+ * Outcomes are upstream.h's. BW_ABSENT and BW_DENIED are the upstream's answers
+ * (or a remembered ABSENT within negativeTTL); every other failure means that
+ * nothing usable is stored and the upstream could not tell, and its error names
+ * upstream, credential and reason.
+ */
+#ifndef CACHE_PULL_THROUGH_H
+#define CACHE_PULL_THROUGH_H
+
+#include "server/base/clock.h"
+#include "server/cache/manifest_view.h"
+#include "server/cache/verdict.h"
+#include "server/oci/name.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cache;
+struct content;
+struct fill;
+struct object_reader;
+struct upstream;
+struct upstream_set;
+
+/* Where to look, and whom to ask. The set is held by the caller. */
+struct cache_source {
+	struct upstream_set *set;
+	struct upstream *upstream;
+	const char *repository;
+	const char *stored;
+};
+
+/* `content` stays the caller's. */
+enum status cache_new(struct content *content, const char *spool_directory,
+		      struct cache **ret_cache, struct error *error);
+/* Ends background work; no request may be running. */
+void cache_free(struct cache *cache);
+
+/* A manifest, whole, for GET and HEAD alike. On BW_OK *ret_view is the
+ * caller's to unref. With `prefetch`, the blobs an image manifest lists begin
+ * to be fetched (where the upstream's prefetchLayers says so). */
+enum status cache_get_manifest(struct cache *cache, const struct cache_source *source,
+			       const struct reference *reference, bool prefetch,
+			       struct manifest_view **ret_view, enum cache_verdict *ret_verdict,
+			       struct error *error);
+
+/* A blob's bytes, stored or on their way. */
+struct blob_source {
+	uint64_t size;
+	enum cache_verdict verdict;
+	struct object_reader *reader; /* set: stored */
+	struct fill *fill;            /* else: being fetched */
+	deadline_ms patience_ms;      /* longest wait for new bytes of the fill, in ms */
+};
+
+enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
+			    const struct digest *digest, struct blob_source *ret_blob,
+			    struct error *error);
+void blob_source_release(struct blob_source *blob);
+
+/* Waits for bytes at `offset` (< size): *ret_end is how far they can be read
+ * now. Stored blobs answer `size` at once. */
+enum status blob_source_wait(struct blob_source *blob, uint64_t offset, uint64_t *ret_end,
+			     struct error *error);
+/* A descriptor good for sendfile up to what blob_source_wait said; -1: use
+ * blob_source_read. */
+int blob_source_file(struct blob_source *blob);
+/* Reads within what blob_source_wait said. */
+enum status blob_source_read(struct blob_source *blob, uint64_t offset, void *target,
+			     size_t length, size_t *ret_length, struct error *error);
+
+/* Is the blob there, and how large? Fetches nothing. */
+enum status cache_stat_blob(struct cache *cache, const struct cache_source *source,
+			    const struct digest *digest, uint64_t *ret_size,
+			    enum cache_verdict *ret_verdict, struct error *error);
+
+/* All tags of the repository, sorted by bytes: a JSON array of strings' worth
+ * of names in one block. The caller frees *ret_tags and each string with
+ * tag_names_free. */
+struct tag_names {
+	char **names;
+	size_t count;
+};
+void tag_names_release(struct tag_names *tags);
+enum status cache_list_tags(struct cache *cache, const struct cache_source *source,
+			    struct tag_names *ret_tags, enum cache_verdict *ret_verdict,
+			    struct error *error);
+
+/* The referrers of a manifest as an image index (unfiltered), from the
+ * referrers API or, where the upstream has none, the fallback tag. The caller
+ * frees *ret_body. */
+enum status cache_get_referrers(struct cache *cache, const struct cache_source *source,
+				const struct digest *subject, char **ret_body,
+				size_t *ret_length, enum cache_verdict *ret_verdict,
+				struct error *error);
+
+#endif
