@@ -17,19 +17,21 @@ int file_pwrite_all(int fd, const void *bytes, size_t length, uint64_t offset);
 /* Bytes read, less than `length` only at the end of the file; or -errno. */
 ssize_t file_pread_all(int fd, void *target, size_t length, uint64_t offset);
 
-/* mkdir -p with mode 0700 for what it makes. 0 or -errno. */
+/* mkdir -p with mode 0700 for what it makes. 0 or -errno (ENOTDIR when a file
+ * stands in the way). */
 int file_make_directories(const char *path);
 
 /* fsync of the folder that holds `path`. 0 or -errno. */
 int file_sync_parent(const char *path);
 
-/* The whole file, NUL-terminated, at most `max` bytes (BW_TOO_LARGE). The
- * caller frees *ret_text. */
+/* The whole file, NUL-terminated, at most `max` bytes (BW_TOO_LARGE), a file
+ * that is not there BW_ABSENT. The caller frees *ret_text; ret_length may be
+ * NULL. */
 enum status file_read(const char *path, size_t max, char **ret_text, size_t *ret_length,
 		      struct error *error);
 
-/* A secret's file: like file_read with 64 KiB, without one trailing newline;
- * empty is BW_INVALID. */
+/* A secret's file: like file_read with 64 KiB, without one trailing newline
+ * (LF or CRLF); empty or with a NUL byte is BW_INVALID. */
 enum status file_read_secret(const char *path, char **ret_text, struct error *error);
 
 #endif

@@ -1,9 +1,14 @@
 /*
  * The program's log: one JSON object a line on stderr, or text for people.
  *
- * A line is written with a single write(2), so lines of many threads do not
- * mix. Values are escaped (control bytes, invalid UTF-8). Nothing secret is
- * ever passed here: no Authorization, no token, no query of a signed URL.
+ *   {"time":"…","level":"info","msg":"…", then the fields}
+ *   2026-01-31T08:05:09.123Z INFO message key=value key="two words"
+ *
+ * A line is written with a single write(2) of at most PIPE_BUF bytes, so lines
+ * of many threads and processes do not mix; what does not fit is shortened and
+ * the line says truncated. Values are escaped (control bytes, invalid UTF-8).
+ * Nothing secret is ever passed here: no Authorization, no token, no query of a
+ * signed URL.
  *
  *   log_event(LOG_WARNING, "upstream failed", LOG_S("upstream", name),
  *             LOG_I("http.response.status", 502));
@@ -44,7 +49,7 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *message, const struct log_field *fields,
 	       size_t field_count);
 
-/* Evaluates its fields only when the level is on. */
+/* Evaluates its fields, of which there may be none, only when the level is on. */
 #define log_event(level, message, ...) \
 	do { \
 		if (log_enabled(level)) { \

@@ -1,0 +1,228 @@
+#include "server/base/file.h"
+
+#include "server/base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECRET_MAX ((size_t)64 * 1024)
+
+int file_write_all(int fd, const void *bytes, size_t length)
+{
+	const char *at = bytes;
+
+	while (length) {
+		ssize_t written = write(fd, at, length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		if (written == 0)
+			return -EIO;
+		at += written;
+		length -= (size_t)written;
+	}
+	return 0;
+}
+
+/* A range that does not fit off_t would wrap to a negative offset. */
+static bool range_fits(uint64_t offset, size_t length)
+{
+	return offset <= INT64_MAX && length <= INT64_MAX - offset;
+}
+
+int file_pwrite_all(int fd, const void *bytes, size_t length, uint64_t offset)
+{
+	const char *at = bytes;
+
+	if (!range_fits(offset, length))
+		return -EFBIG;
+	while (length) {
+		ssize_t written = pwrite(fd, at, length, (off_t)offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		if (written == 0)
+			return -EIO;
+		at += written;
+		length -= (size_t)written;
+		offset += (uint64_t)written;
+	}
+	return 0;
+}
+
+ssize_t file_pread_all(int fd, void *target, size_t length, uint64_t offset)
+{
+	char *at = target;
+	size_t done = 0;
+
+	if (!range_fits(offset, length))
+		return -EINVAL;
+	while (done < length) {
+		ssize_t got = pread(fd, at + done, length - done, (off_t)(offset + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+static int make_directory(const char *path)
+{
+	struct stat info;
+
+	if (mkdir(path, 0700) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (stat(path, &info) < 0)
+		return -errno;
+	return S_ISDIR(info.st_mode) ? 0 : -ENOTDIR;
+}
+
+int file_make_directories(const char *path)
+{
+	char *copy;
+	int result = 0;
+
+	if (*path == '\0')
+		return -ENOENT;
+	copy = xstrdup(path);
+	for (char *end = copy; *end && result == 0;) {
+		char c;
+
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		c = *end;
+		*end = '\0';
+		result = make_directory(copy);
+		*end = c;
+	}
+	free(copy);
+	return result;
+}
+
+int file_sync_parent(const char *path)
+{
+	size_t length = strlen(path);
+	char *parent;
+	int fd, result = 0;
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	while (length > 0 && path[length - 1] != '/')
+		length--;
+	parent = length ? xstrndup(path, length) : xstrdup(".");
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		result = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(parent);
+	return result;
+}
+
+/* Reads to the end, whatever fstat says of the size: pipes and files of /proc
+ * have none. Up to max + 1 bytes, so that the caller sees what is too much. */
+static int read_to_end(int fd, size_t max, char **ret_text, size_t *ret_length)
+{
+	size_t capacity = 4096;
+	size_t length = 0;
+	char *text = xmalloc(capacity);
+
+	while (length <= max) {
+		size_t room = capacity - 1 - length;
+		ssize_t got =
+			read(fd, text + length, room <= max - length ? room : max - length + 1);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			int errnum = errno;
+
+			free(text);
+			return -errnum;
+		}
+		if (got == 0)
+			break;
+		length += (size_t)got;
+		if (length == capacity - 1) {
+			capacity *= 2;
+			text = xrealloc(text, capacity);
+		}
+	}
+	text[length] = '\0';
+	*ret_text = text;
+	*ret_length = length;
+	return 0;
+}
+
+enum status file_read(const char *path, size_t max, char **ret_text, size_t *ret_length,
+		      struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *text = NULL;
+	size_t length = 0;
+	int result;
+
+	if (fd < 0)
+		return error_set_errno(error, status_from_errno(errno), errno, "open %s", path);
+	result = read_to_end(fd, max, &text, &length);
+	close(fd);
+	if (result < 0)
+		return error_set_errno(error, BW_IO, -result, "read %s", path);
+	if (length > max) {
+		free(text);
+		return error_set(error, BW_TOO_LARGE, "%s is larger than %zu bytes", path, max);
+	}
+	*ret_text = text;
+	if (ret_length)
+		*ret_length = length;
+	return BW_OK;
+}
+
+enum status file_read_secret(const char *path, char **ret_text, struct error *error)
+{
+	enum status status;
+	size_t length;
+	char *text;
+
+	status = file_read(path, SECRET_MAX, &text, &length, error);
+	if (status != BW_OK)
+		return status;
+	if (memchr(text, '\0', length)) {
+		status = error_set(error, BW_INVALID, "the secret in %s has a NUL byte", path);
+		goto refuse;
+	}
+	if (length > 0 && text[length - 1] == '\n') {
+		length--;
+		if (length > 0 && text[length - 1] == '\r')
+			length--;
+		text[length] = '\0';
+	}
+	if (length == 0) {
+		status = error_set(error, BW_INVALID, "the secret in %s is empty", path);
+		goto refuse;
+	}
+	*ret_text = text;
+	return BW_OK;
+
+refuse:
+	explicit_bzero(text, length);
+	free(text);
+	return status;
+}
