@@ -2,9 +2,10 @@
  * Memory that lives as long as one request.
  *
  * Everything allocated from an arena is freed by one arena_release(); cleanup
- * handlers run first, last registered first. An arena has a ceiling: past it
- * arena_alloc returns NULL and `overflow` stays set, so a hostile request ends
- * in one 431 or 500 and not in the kernel's OOM killer. Not thread-safe: one
+ * handlers run first, last registered first. An arena has a ceiling: what does
+ * not fit below it gets NULL and sets `overflow`, which stays set, so a hostile
+ * request ends in one 431 or 500 and not in the kernel's OOM killer; what still
+ * fits is still given, so that the answer can be built. Not thread-safe: one
  * request, one thread, one arena.
  */
 #ifndef BASE_ARENA_H
@@ -33,7 +34,8 @@ char *arena_strndup(struct arena *arena, const char *string, size_t length);
 char *arena_printf(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Runs `cleanup(object)` at arena_release. */
+/* Runs `cleanup(object)` at arena_release. Cannot fail. A handler must not
+ * allocate from the arena. */
 void arena_on_release(struct arena *arena, void (*cleanup)(void *object), void *object);
 
 #endif

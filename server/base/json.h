@@ -14,14 +14,19 @@
 #include <stdint.h>
 
 #define JSON_MAX_DEPTH 32
+/* cJSON spends some 80 bytes on each value, however short its text: without a
+ * limit a body of 4 MiB could ask for 160 MiB. */
+#define JSON_MAX_VALUES (256 * 1024)
 
-/* One JSON value and nothing after it but white space; no deeper than
- * JSON_MAX_DEPTH; no NUL byte; valid UTF-8. The caller frees it with
- * cJSON_Delete. BW_INVALID otherwise. */
+/* One JSON value (RFC 8259, to the letter) and nothing after it but white space;
+ * no deeper than JSON_MAX_DEPTH, no more than JSON_MAX_VALUES values; no NUL,
+ * neither as a byte nor escaped in a string; valid UTF-8. `text` needs no NUL
+ * at its end. The caller frees it with cJSON_Delete. BW_INVALID otherwise. */
 enum status json_parse(const char *text, size_t length, cJSON **ret, struct error *error);
 
 /* Members of an object, matched with exact case. NULL when the member is not
- * there, is not of that type, or stands there twice. */
+ * there, is not of that type, stands there twice, or `object` is none (NULL
+ * included, so that look-ups can be chained). */
 const cJSON *json_member(const cJSON *object, const char *name);
 const char *json_string(const cJSON *object, const char *name);
 
