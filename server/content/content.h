@@ -64,8 +64,8 @@ enum status content_get_manifest(struct content *content, const char *repository
 /* `parsed` is the entry's body as manifest_parse read it: what it lists becomes
  * readable in the repository. Durable when it returns. */
 enum status content_put_manifest(struct content *content, const char *repository,
-				 const struct manifest_entry *entry,
-				 const struct manifest *parsed, struct error *error);
+				 const struct manifest_entry *entry, const struct manifest *parsed,
+				 struct error *error);
 
 /* --- blobs --- */
 /* May the repository's readers read this blob: does a manifest of it list the
@@ -75,8 +75,7 @@ enum status content_get_listed(struct content *content, const char *repository,
 			       struct error *error);
 /* Grants it by a link (index only: lost with the index, asked again then). */
 enum status content_link_blob(struct content *content, const char *repository,
-			      const struct digest *digest, uint64_t size,
-			      struct error *error);
+			      const struct digest *digest, uint64_t size, struct error *error);
 /* Are the bytes stored? Says nothing about who may read them. */
 enum status content_stat_blob(struct content *content, const struct digest *digest,
 			      uint64_t *ret_size, struct error *error);
@@ -86,16 +85,15 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 			      struct object_reader **ret_reader, struct error *error);
 /* Takes a finished local file whose bytes match the digest (the caller hashed
  * them). On BW_OK the file is gone from `path`. */
-enum status content_adopt_blob(struct content *content, const struct digest *digest,
-			       uint64_t size, const char *path, struct error *error);
+enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,
+			       const char *path, struct error *error);
 
 /* --- documents: index only, see metadata_store.h --- */
-enum status content_get_document(struct content *content, const char *repository,
-				 const char *kind, const char *key, struct document_entry *ret,
+enum status content_get_document(struct content *content, const char *repository, const char *kind,
+				 const char *key, struct document_entry *ret, struct error *error);
+enum status content_put_document(struct content *content, const char *repository, const char *kind,
+				 const char *key, const struct document_entry *entry,
 				 struct error *error);
-enum status content_put_document(struct content *content, const char *repository,
-				 const char *kind, const char *key,
-				 const struct document_entry *entry, struct error *error);
 
 /* Are both stores usable? The error names the one that is not. */
 enum status content_check(struct content *content, struct error *error);

@@ -1,0 +1,74 @@
+/*
+ * Blobs: the bytes once for everybody, and who lists them.
+ */
+#include "server/base/clock.h"
+#include "server/content/content_private.h"
+#include "server/content/keys.h"
+
+enum status content_get_listed(struct content *content, const char *repository,
+			       const struct digest *digest, uint64_t *ret_size, struct error *error)
+{
+	enum status status =
+		metadata_get_listed(content->metadata, repository, digest, ret_size, NULL);
+
+	if (status == BW_OK)
+		return BW_OK;
+	if (status == BW_ABSENT && content_was_scanned(content, repository))
+		return error_set(error, BW_ABSENT, "no manifest of \"%s\" lists the blob",
+				 repository);
+	return content_scan_manifests(content, repository, digest, ret_size, error);
+}
+
+enum status content_link_blob(struct content *content, const char *repository,
+			      const struct digest *digest, uint64_t size, struct error *error)
+{
+	struct listed_content link = {.digest = *digest, .size = size};
+
+	return metadata_put_link(content->metadata, repository, &link, error);
+}
+
+enum status content_stat_blob(struct content *content, const struct digest *digest,
+			      uint64_t *ret_size, struct error *error)
+{
+	struct object_info info;
+	char key[KEY_SIZE];
+	enum status status = metadata_get_blob(content->metadata, digest, ret_size, NULL);
+
+	if (status == BW_OK)
+		return BW_OK;
+	key_of_blob(key, digest);
+	status = object_stat(content->objects, key, &info, error);
+	if (status != BW_OK)
+		return status;
+	metadata_put_blob(content->metadata, digest, info.size, info.stored_at, NULL);
+	*ret_size = info.size;
+	return BW_OK;
+}
+
+enum status content_open_blob(struct content *content, const struct digest *digest,
+			      struct object_reader **ret_reader, struct error *error)
+{
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_blob(key, digest);
+	status = object_open(content->objects, key, ret_reader, error);
+	if (status == BW_ABSENT)
+		metadata_remove_blob(content->metadata, digest, NULL);
+	return status;
+}
+
+enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,
+			       const char *path, struct error *error)
+{
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_blob(key, digest);
+	status = object_adopt(content->objects, key, path, error);
+	if (status != BW_OK)
+		return status;
+	/* The bytes are safe; a failing index is repaired by the next look. */
+	metadata_put_blob(content->metadata, digest, size, clock_wall_ms(), NULL);
+	return BW_OK;
+}
