@@ -19,6 +19,10 @@ struct buf;
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 #define METRIC_MAX_LABELS 3
+#define METRIC_MAX_LABEL_BYTES 128 /* a longer value is cut */
+/* Combinations a metric may have. What comes later is counted under "other", so
+ * that a mistake in a label costs neither our memory nor Prometheus'. */
+#define METRIC_MAX_SERIES 4096
 
 /*     id                     name                                     type       labels ("" unused)                help */
 #define METRICS(X) \
@@ -48,8 +52,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
 #undef METRIC_ENUM
 
-/* Label values in the table's order, NULL-terminated when fewer than three.
- * For a histogram `value` is an observation in seconds. */
+/* Label values in the table's order, NULL-terminated when fewer than three; a
+ * missing one is "". For a histogram `value` is an observation in seconds.
+ * NaN is ignored, and so is less than 0 where a number can only grow. Setting
+ * a histogram does nothing. */
 void metric_add_labelled(enum metric metric, double value, const char *const *labels);
 void metric_set_labelled(enum metric metric, double value, const char *const *labels);
 
@@ -62,14 +68,17 @@ void metric_set_labelled(enum metric metric, double value, const char *const *la
 
 /* Unlabelled: metric_add(M_FILLS_IN_FLIGHT, 1, NULL). */
 
-/* Called while the text is written, to set gauges that are cheaper to compute
- * than to keep. At most 8; never removed. */
+/* Called before the text is written, to set gauges that are cheaper to compute
+ * than to keep. At most 8 (more abort); never removed, so `context` lives as
+ * long as the program. */
 void metrics_on_collect(void (*collect)(void *context), void *context);
 
-/* Writes everything, HELP and TYPE lines included (text format 0.0.4). */
+/* Writes everything, HELP and TYPE lines included (text format 0.0.4), in the
+ * table's order and then in order of first sight. */
 void metrics_write(struct buf *buf);
 
-/* The value of one combination, 0 when never seen; for tests. */
+/* The value of one combination (of a histogram: how many were observed), 0 when
+ * never seen; for tests. */
 double metric_value(enum metric metric, const char *const *labels);
 
 #endif
