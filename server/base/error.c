@@ -32,6 +32,7 @@ static void store(struct error *error, enum status code, const char *message)
 {
 	error->code = code;
 	error->retry_after = 0;
+	error->http_status = 0;
 	str_copy(error->message, sizeof(error->message), message);
 	tidy(error->message);
 }

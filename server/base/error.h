@@ -41,11 +41,13 @@ enum status {
 struct error {
 	enum status code;
 	int retry_after; /* seconds after which trying again makes sense; 0: not known */
+	int http_status; /* the status a peer answered with, when that is the failure; 0: none */
 	char message[512]; /* one line, no secret, names what and where; "" when none */
 };
 
 /* Sets *error (when not NULL) and returns code, so that `return error_set(...)`
- * reads as one step. retry_after becomes 0. An over-long message is cut,
+ * reads as one step. retry_after and
+ * http_status become 0. An over-long message is cut,
  * control bytes become spaces; arguments may point into error->message. */
 enum status error_set(struct error *error, enum status code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

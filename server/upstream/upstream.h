@@ -17,6 +17,8 @@
  *   BW_TIMEOUT      connect, first byte or stall
  *   BW_CORRUPT      a body whose digest or length is not what was asked for
  *   BW_TOO_LARGE    a body over our limit
+ * error.http_status holds the status when an answer (429, 5xx, 401...) was the
+ * failure and 0 when none came.
  * The error names the upstream, the credential (by name) and the reason:
  *   upstream "quay.io" answered 429 (credential "robot-b"); retry in 57 s
  * Each call tries the upstream's urls in order, going on to the next one on
