@@ -101,6 +101,32 @@ enum status content_get_manifest(struct content *content, const char *repository
 	return BW_OK;
 }
 
+/* Stores the body unless it is there. Bytes found damaged are replaced: this is
+ * how a manifest that read_stored() refused heals at its next fetch. */
+static enum status put_body(struct content *content, const struct manifest_entry *entry,
+			    struct error *error)
+{
+	char key[KEY_SIZE];
+	char *stored = NULL;
+	size_t length = 0;
+	struct digest digest;
+	enum status status;
+
+	key_of_blob(key, &entry->digest);
+	status = object_put(content->objects, key, entry->body, entry->body_length, PUT_IF_ABSENT,
+			    error);
+	if (status != BW_CONFLICT)
+		return status;
+	status = object_get(content->objects, key, MANIFEST_MAX_BYTES, &stored, &length, NULL);
+	if (status == BW_OK)
+		digest_of(entry->digest.algorithm, stored, length, &digest);
+	if (status != BW_OK || !digest_equals(&digest, &entry->digest))
+		status = object_put(content->objects, key, entry->body, entry->body_length,
+				    PUT_REPLACE, error);
+	free(stored);
+	return status;
+}
+
 enum status content_put_manifest(struct content *content, const char *repository,
 				 const struct manifest_entry *entry, const struct manifest *parsed,
 				 struct error *error)
@@ -109,10 +135,8 @@ enum status content_put_manifest(struct content *content, const char *repository
 	char key[KEY_SIZE];
 	enum status status;
 
-	key_of_blob(key, &entry->digest);
-	status = object_put(content->objects, key, entry->body, entry->body_length, PUT_IF_ABSENT,
-			    error);
-	if (status != BW_OK && status != BW_CONFLICT)
+	status = put_body(content, entry, error);
+	if (status != BW_OK)
 		return status;
 	record_write_manifest(&record, entry->media_type, entry->body_length, entry->stored_at);
 	key_of_manifest(key, repository, &entry->digest);
