@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 enum freshness {
-	FRESH,       /* serve */
+	FRESH, /* serve */
 	STALE_USABLE, /* serve, and revalidate in the background */
-	EXPIRED,     /* revalidate before serving */
+	EXPIRED, /* revalidate before serving */
 };
 
 /* The first tagTTLs pattern that matches, else manifestTTL. */
@@ -25,7 +25,10 @@ enum freshness freshness_of(int64_t validated_at, int64_t now, int64_t ttl_ms,
 			    int64_t stale_while_revalidate_ms);
 
 /* May an expired copy be served instead of this failure of the upstream
- * (staleOn)? Never for BW_ABSENT, BW_DENIED or failures of our own. */
+ * (staleOn)? `failure` is an outcome of upstream.h: BW_UNAVAILABLE counts as 429
+ * when the upstream said so and as network when its breaker is open; a 5xx is
+ * told from other unreachability by error.http_status. Never for BW_ABSENT,
+ * BW_DENIED or failures of our own. */
 bool freshness_may_serve_stale(const struct upstream_config *upstream, const struct error *failure);
 
 #endif

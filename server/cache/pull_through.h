@@ -56,8 +56,8 @@ struct blob_source {
 	uint64_t size;
 	enum cache_verdict verdict;
 	struct object_reader *reader; /* set: stored */
-	struct fill *fill;            /* else: being fetched */
-	deadline_ms patience_ms;      /* longest wait for new bytes of the fill, in ms */
+	struct fill *fill; /* else: being fetched */
+	deadline_ms patience_ms; /* longest wait for new bytes of the fill, in ms */
 };
 
 enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
@@ -73,8 +73,8 @@ enum status blob_source_wait(struct blob_source *blob, uint64_t offset, uint64_t
  * blob_source_read. */
 int blob_source_file(struct blob_source *blob);
 /* Reads within what blob_source_wait said. */
-enum status blob_source_read(struct blob_source *blob, uint64_t offset, void *target,
-			     size_t length, size_t *ret_length, struct error *error);
+enum status blob_source_read(struct blob_source *blob, uint64_t offset, void *target, size_t length,
+			     size_t *ret_length, struct error *error);
 
 /* Is the blob there, and how large? Fetches nothing. */
 enum status cache_stat_blob(struct cache *cache, const struct cache_source *source,
@@ -97,8 +97,7 @@ enum status cache_list_tags(struct cache *cache, const struct cache_source *sour
  * referrers API or, where the upstream has none, the fallback tag. The caller
  * frees *ret_body. */
 enum status cache_get_referrers(struct cache *cache, const struct cache_source *source,
-				const struct digest *subject, char **ret_body,
-				size_t *ret_length, enum cache_verdict *ret_verdict,
-				struct error *error);
+				const struct digest *subject, char **ret_body, size_t *ret_length,
+				enum cache_verdict *ret_verdict, struct error *error);
 
 #endif
