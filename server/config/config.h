@@ -10,6 +10,9 @@
  * names of maps (upstreams, credentials) have every character that a variable
  * cannot have replaced by '_' (BREAKWATER_PROXY_UPSTREAMS_DOCKER_IO_MANIFESTTTL).
  *
+ * Variables that name no key become warnings, not errors: Kubernetes injects
+ * some of its own (those, BREAKWATER_SERVICE_HOST and such, are passed over).
+ *
  * A struct config is reference-counted and never changes once loaded; a reload
  * makes a new one. Secrets are read from their files at load.
  */
@@ -33,7 +36,7 @@ struct string_list {
 
 /* A credential towards upstreams, by its name in `credentials`. */
 struct credential_config {
-	char *name;
+	char *name; /* letters, digits, '.', '_', '-'; never "anonymous" */
 	char *username;
 	char *password; /* from `password` or the content of `passwordFile`; secret */
 	char *password_file;
@@ -55,8 +58,9 @@ enum stale_reason { STALE_ON_NETWORK = 1, STALE_ON_5XX = 2, STALE_ON_429 = 4 };
 
 struct upstream_config {
 	char *name; /* the registry's host as images are named, lower case: "docker.io" */
-	struct string_list urls; /* scheme://host[:port][/path], tried in order; never empty */
-	struct string_list aliases;
+	/* scheme://host[:port][/path] without a trailing '/', tried in order; never empty */
+	struct string_list urls;
+	struct string_list aliases; /* lower case; no name or alias stands twice */
 	struct string_list token_realms; /* scheme://host[:port] allowed besides the urls' own */
 	struct credential_rule *credentials;
 	size_t credential_count;
@@ -87,10 +91,13 @@ struct config {
 		enum log_format format;
 	} log;
 	struct {
-		char *address; /* host:port, the registry */
+		/* host:port. The host is an IPv4 address, an IPv6 address in brackets, or
+		 * empty for every interface ("localhost" becomes 127.0.0.1); port 0 is
+		 * any free one. */
+		char *address; /* the registry */
 		char *admin_address;
 		unsigned threads;
-		char *external_url; /* "" : relative Locations */
+		char *external_url; /* no trailing '/'; "" : relative Locations */
 		int64_t drain_timeout_ms;
 	} http;
 	struct {
@@ -103,20 +110,24 @@ struct config {
 	struct credential_config *credentials;
 	size_t credential_count;
 	struct {
-		char *default_upstream; /* a name of `upstreams`, or "" */
+		char *default_upstream; /* a name of `upstreams` (aliases are resolved), or "" */
 		struct upstream_config *upstreams;
 		size_t upstream_count;
 	} proxy;
 	char *source; /* the file's path, or "built-in defaults" */
+	struct string_list warnings; /* one sentence each; to be said once, by who loads */
+	_Atomic unsigned references; /* config_ref, config_unref */
 };
 
 /* Loads and checks. `path` NULL: the embedded default (docker.io, quay.io,
  * ghcr.io, registry.k8s.io, gcr.io, public.ecr.aws, mcr.microsoft.com,
  * anonymous; loopback; ./data), still subject to the environment. `environment`
- * is a NULL-terminated "NAME=value" array (environ). BW_INVALID with a message
+ * (may be NULL) is a NULL-terminated "NAME=value" array (environ). BW_INVALID with a message
  * of one or more lines in *ret_problems when it is not usable:
  *   FILE:LINE:COLUMN: proxy.upstreams.docker.io.manifestTtl: unknown key; did you mean "manifestTTL"?
- * All problems are reported, not only the first. The caller unrefs *ret. */
+ * or VARIABLE: KEY: ... for one that came from the environment. All problems are
+ * reported, not only the first, in the order of the file. A value that is secret
+ * is never shown. The caller unrefs *ret. */
 enum status config_load(const char *path, char *const *environment, struct config **ret,
 			struct buf *ret_problems);
 
@@ -125,6 +136,11 @@ void config_unref(struct config *config);
 
 /* True when the host part is loopback (127.0.0.0/8, ::1, localhost). */
 bool config_address_is_loopback(const char *address);
+
+/* True when `serve` must not open these listeners: one is off loopback, nothing
+ * says who may pull and push, and `auth: none` does not say that everybody may.
+ * The error names the key and the two ways out. */
+bool config_refuses_to_listen(const struct config *config, struct error *error);
 
 /* The JSON schema (draft 2020-12) of a configuration file, from the table. */
 void config_write_schema(struct buf *buf);
