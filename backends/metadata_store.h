@@ -13,6 +13,7 @@
  * Thread-safe throughout; implementations embed `struct metadata_store` first.
  * Strings handed in are copied; strings handed out are described where they
  * are. Repository names, tags and digests are valid ones (server/oci/name.h).
+ * Versions and sizes are at most INT64_MAX; larger ones are BW_INVALID.
  */
 #ifndef BACKENDS_METADATA_STORE_H
 #define BACKENDS_METADATA_STORE_H
@@ -31,8 +32,8 @@ struct metadata_store;
 /* What a tag points to. */
 struct tag_entry {
 	struct digest digest;
-	uint64_t version;     /* grows with every write of the tag; see put_tag */
-	int64_t stored_at;    /* when the tag began to point here */
+	uint64_t version; /* grows with every write of the tag; see put_tag */
+	int64_t stored_at; /* when the tag began to point here */
 	int64_t validated_at; /* when its upstream last said so; 0: never (rebuilt) */
 };
 
@@ -40,7 +41,7 @@ struct tag_entry {
 struct manifest_entry {
 	struct digest digest;
 	char media_type[MEDIA_TYPE_MAX]; /* bound to the digest (CVE-2021-41190) */
-	char *body;                      /* byte for byte; owned by the entry */
+	char *body; /* byte for byte; owned by the entry */
 	size_t body_length;
 	int64_t stored_at;
 };
@@ -75,8 +76,7 @@ struct metadata_store_ops {
 	 * BW_CONFLICT otherwise, and nothing changes. This is what orders two
 	 * writers, and what keeps a repair from undoing a newer write. */
 	enum status (*put_tag)(struct metadata_store *store, const char *repository,
-			       const char *tag, const struct tag_entry *entry,
-			       struct error *error);
+			       const char *tag, const struct tag_entry *entry, struct error *error);
 	/* Sets validated_at if the tag still has `version`; BW_CONFLICT otherwise. */
 	enum status (*touch_tag)(struct metadata_store *store, const char *repository,
 				 const char *tag, uint64_t version, int64_t validated_at,
@@ -86,8 +86,8 @@ struct metadata_store_ops {
 				  const char *tag, uint64_t version, struct error *error);
 	/* Tags after `after` ("" for all) in byte order, at most `limit`. */
 	enum status (*list_tags)(struct metadata_store *store, const char *repository,
-				 const char *after, unsigned limit, tag_list_fn fn,
-				 void *context, struct error *error);
+				 const char *after, unsigned limit, tag_list_fn fn, void *context,
+				 struct error *error);
 
 	/* --- manifests --- */
 	/* BW_OK: the caller releases *ret. */
@@ -126,8 +126,8 @@ struct metadata_store_ops {
 	/* --- documents: `kind` is a short word ("tags", "referrers"), `key` any
 	 * text up to 512 bytes. BW_OK: the caller releases *ret. --- */
 	enum status (*get_document)(struct metadata_store *store, const char *repository,
-				    const char *kind, const char *key,
-				    struct document_entry *ret, struct error *error);
+				    const char *kind, const char *key, struct document_entry *ret,
+				    struct error *error);
 	enum status (*put_document)(struct metadata_store *store, const char *repository,
 				    const char *kind, const char *key,
 				    const struct document_entry *entry, struct error *error);
@@ -158,32 +158,29 @@ static inline enum status metadata_put_tag(struct metadata_store *store, const c
 	return store->ops->put_tag(store, repository, tag, entry, error);
 }
 
-static inline enum status metadata_touch_tag(struct metadata_store *store,
-					     const char *repository, const char *tag,
-					     uint64_t version, int64_t validated_at,
-					     struct error *error)
+static inline enum status metadata_touch_tag(struct metadata_store *store, const char *repository,
+					     const char *tag, uint64_t version,
+					     int64_t validated_at, struct error *error)
 {
 	return store->ops->touch_tag(store, repository, tag, version, validated_at, error);
 }
 
-static inline enum status metadata_remove_tag(struct metadata_store *store,
-					      const char *repository, const char *tag,
-					      uint64_t version, struct error *error)
+static inline enum status metadata_remove_tag(struct metadata_store *store, const char *repository,
+					      const char *tag, uint64_t version,
+					      struct error *error)
 {
 	return store->ops->remove_tag(store, repository, tag, version, error);
 }
 
-static inline enum status metadata_list_tags(struct metadata_store *store,
-					     const char *repository, const char *after,
-					     unsigned limit, tag_list_fn fn, void *context,
-					     struct error *error)
+static inline enum status metadata_list_tags(struct metadata_store *store, const char *repository,
+					     const char *after, unsigned limit, tag_list_fn fn,
+					     void *context, struct error *error)
 {
 	return store->ops->list_tags(store, repository, after, limit, fn, context, error);
 }
 
 static inline enum status metadata_get_manifest(struct metadata_store *store,
-						const char *repository,
-						const struct digest *digest,
+						const char *repository, const struct digest *digest,
 						struct manifest_entry *ret, struct error *error)
 {
 	return store->ops->get_manifest(store, repository, digest, ret, error);
@@ -200,24 +197,20 @@ static inline enum status metadata_put_manifest(struct metadata_store *store,
 
 static inline enum status metadata_remove_manifest(struct metadata_store *store,
 						   const char *repository,
-						   const struct digest *digest,
-						   struct error *error)
+						   const struct digest *digest, struct error *error)
 {
 	return store->ops->remove_manifest(store, repository, digest, error);
 }
 
-static inline enum status metadata_get_listed(struct metadata_store *store,
-					      const char *repository,
+static inline enum status metadata_get_listed(struct metadata_store *store, const char *repository,
 					      const struct digest *digest, uint64_t *ret_size,
 					      struct error *error)
 {
 	return store->ops->get_listed(store, repository, digest, ret_size, error);
 }
 
-static inline enum status metadata_put_link(struct metadata_store *store,
-					    const char *repository,
-					    const struct listed_content *link,
-					    struct error *error)
+static inline enum status metadata_put_link(struct metadata_store *store, const char *repository,
+					    const struct listed_content *link, struct error *error)
 {
 	return store->ops->put_link(store, repository, link, error);
 }
@@ -252,8 +245,7 @@ static inline enum status metadata_get_document(struct metadata_store *store,
 
 static inline enum status metadata_put_document(struct metadata_store *store,
 						const char *repository, const char *kind,
-						const char *key,
-						const struct document_entry *entry,
+						const char *key, const struct document_entry *entry,
 						struct error *error)
 {
 	return store->ops->put_document(store, repository, kind, key, entry, error);

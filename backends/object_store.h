@@ -37,13 +37,13 @@ struct object_reader;
 struct object_writer;
 
 enum put_mode {
-	PUT_REPLACE,   /* the last one to finish wins */
+	PUT_REPLACE, /* the last one to finish wins */
 	PUT_IF_ABSENT, /* BW_CONFLICT when the key exists; exactly one of many wins */
 };
 
 struct object_info {
-	uint64_t size;      /* bytes */
-	int64_t stored_at;  /* wall-clock ms when it became visible */
+	uint64_t size; /* bytes */
+	int64_t stored_at; /* wall-clock ms when it became visible */
 };
 
 /* Called once per object in key order; return false to stop the listing. */
@@ -62,7 +62,10 @@ struct object_store_ops {
 	enum status (*open)(struct object_store *store, const char *key,
 			    struct object_reader **ret_reader, struct error *error);
 
-	/* Stores `length` bytes in one step. For small objects (records). */
+	/* Stores `length` bytes in one step. For small objects (records). Where
+	 * names are folders, a key that is a folder of other keys, or lies below
+	 * another key, is BW_INVALID: S3 would take it, but no layout of ours
+	 * needs it. The same goes for create (told at commit) and adopt. */
 	enum status (*put)(struct object_store *store, const char *key, const void *bytes,
 			   size_t length, enum put_mode mode, struct error *error);
 
@@ -74,8 +77,9 @@ struct object_store_ops {
 	/* Takes a finished local file as the object's bytes. On BW_OK the file
 	 * is gone from `path` (moved, or copied and unlinked); on failure it is
 	 * still there and still the caller's. A key that exists already is kept
-	 * as it is and counts as success: callers adopt under a digest. NULL:
-	 * the wrapper copies through create/write/commit. */
+	 * as it is and counts as success: callers adopt under a digest. NULL, or
+	 * BW_UNSUPPORTED (a file of another filesystem): the wrapper copies
+	 * through create/write/commit. */
 	enum status (*adopt)(struct object_store *store, const char *key, const char *path,
 			     struct error *error);
 
@@ -85,9 +89,8 @@ struct object_store_ops {
 	/* Lists keys that begin with `prefix` (any string), in byte order, those
 	 * after `start_after` only ("" for all). Objects that come or go meanwhile
 	 * may or may not be seen. `fn` must not call the store. */
-	enum status (*list)(struct object_store *store, const char *prefix,
-			    const char *start_after, object_list_fn fn, void *context,
-			    struct error *error);
+	enum status (*list)(struct object_store *store, const char *prefix, const char *start_after,
+			    object_list_fn fn, void *context, struct error *error);
 
 	/* Can the store be read and written now? For /readyz and start-up; cheap
 	 * enough for once a second. */
@@ -141,8 +144,11 @@ struct object_writer {
  * BW_INVALID ("." and ".." segments, empty segments, a leading '/'). */
 bool object_key_valid(const char *key);
 
-enum status object_stat(struct object_store *store, const char *key,
-			struct object_info *ret_info, struct error *error);
+/* object_get gives up after this long; records are small. */
+#define OBJECT_GET_TIMEOUT_MS 30000
+
+enum status object_stat(struct object_store *store, const char *key, struct object_info *ret_info,
+			struct error *error);
 enum status object_open(struct object_store *store, const char *key,
 			struct object_reader **ret_reader, struct error *error);
 enum status object_put(struct object_store *store, const char *key, const void *bytes,
@@ -157,8 +163,8 @@ enum status object_list(struct object_store *store, const char *prefix, const ch
 
 /* The whole object, NUL-terminated, when it is at most `max` bytes
  * (BW_TOO_LARGE otherwise). The caller frees *ret_bytes. */
-enum status object_get(struct object_store *store, const char *key, size_t max,
-		       char **ret_bytes, size_t *ret_length, struct error *error);
+enum status object_get(struct object_store *store, const char *key, size_t max, char **ret_bytes,
+		       size_t *ret_length, struct error *error);
 
 static inline enum status object_check(struct object_store *store, struct error *error)
 {
@@ -171,9 +177,9 @@ static inline void object_store_free(struct object_store *store)
 		store->ops->free(store);
 }
 
-static inline enum status object_read(struct object_reader *reader, uint64_t offset,
-				      void *target, size_t length, deadline_ms deadline,
-				      size_t *ret_length, struct error *error)
+static inline enum status object_read(struct object_reader *reader, uint64_t offset, void *target,
+				      size_t length, deadline_ms deadline, size_t *ret_length,
+				      struct error *error)
 {
 	return reader->ops->read(reader, offset, target, length, deadline, ret_length, error);
 }

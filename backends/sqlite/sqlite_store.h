@@ -1,22 +1,31 @@
 /*
- * The index in one SQLite file: WAL mode, a connection per thread (opened at
- * the thread's first use, closed when the thread or the store ends), prepared
- * statements kept with the connection, synchronous=NORMAL (a power cut may
+ * The index in one SQLite file: WAL mode, synchronous=NORMAL (a power cut may
  * lose the newest entries of the index, which the object store still has).
  *
- * Waiting for another writer is bounded (5 s, then BW_UNAVAILABLE). A file
- * that is not a database, or is damaged, is set aside as PATH.damaged-<time>
- * and a new one begun, since the object store can refill it; the caller is
- * told by *ret_rebuilt. A database of a newer schema version is refused.
+ * One connection writes, and writers queue for it here rather than in SQLite,
+ * whose busy handler sleeps and is not fair. Readers share a pool that grows
+ * to SQLITE_MAX_READERS, last used first. A connection per thread would hold
+ * a page cache and three descriptors for each of 512 HTTP threads, most of
+ * them idle. Prepared statements are kept with their connection.
+ *
+ * Every wait, for a connection or for another process that writes, is bounded
+ * (5 s, then BW_UNAVAILABLE). A file that is not a database, or is damaged, is
+ * set aside as PATH.damaged-<time> and a new one begun, since the object store
+ * can refill it; the caller is told by *ret_rebuilt. Damage that a query meets
+ * while we run is BW_CORRUPT, leaves a note in PATH.suspect, and is dealt with
+ * likewise at the next start. A database of a newer schema version, or of
+ * another program, is refused and left alone.
  */
 #ifndef BACKENDS_SQLITE_SQLITE_STORE_H
 #define BACKENDS_SQLITE_SQLITE_STORE_H
 
 #include "backends/metadata_store.h"
 
+#define SQLITE_MAX_READERS 32
+
 /* Makes the folder and the file when they are not there. `ret_rebuilt` may be
  * NULL. */
-enum status sqlite_store_new(const char *path, struct metadata_store **ret_store,
-			     bool *ret_rebuilt, struct error *error);
+enum status sqlite_store_new(const char *path, struct metadata_store **ret_store, bool *ret_rebuilt,
+			     struct error *error);
 
 #endif

@@ -1,0 +1,86 @@
+/*
+ * What the files of the filesystem store share. Everything below ROOT is
+ * reached relative to root_fd, so that one system call finds an object and a
+ * ROOT that was moved is noticed by check().
+ */
+#ifndef BACKENDS_FS_FS_INTERNAL_H
+#define BACKENDS_FS_FS_INTERNAL_H
+
+#include "backends/object_store.h"
+#include "server/base/memory.h"
+
+#include <stdatomic.h>
+
+/* Folders and files of ROOT that are no objects. */
+#define FS_TMP "tmp"
+#define FS_SPOOL "spool" /* the cache's, when it is configured to lie here */
+#define FS_LOCK "lock"
+
+#define FS_FOLDER_MODE 0700
+#define FS_FILE_MODE 0600
+#define FS_TMP_NAME_SIZE 32
+
+struct fs_store {
+	struct object_store base;
+	char *root; /* as configured, for messages and for check() */
+	int root_fd; /* -1 until opened, as the two below */
+	int tmp_fd;
+	int lock_fd;
+	atomic_ullong next_tmp; /* names in tmp/; nobody else writes there */
+	/* Folders that are there but perhaps not durable yet; see fs_write.c. */
+	atomic_uint making_folders;
+};
+
+static inline struct fs_store *fs_store_of(struct object_store *store)
+{
+	return container_of(store, struct fs_store, base);
+}
+
+/* BW_INVALID for keys under the reserved names. */
+enum status fs_check_reserved(const struct fs_store *store, const char *key, struct error *error);
+bool fs_reserved(const char *segment);
+
+/* BW_IO when ROOT was deleted under us: then nothing can be told from what is
+ * not found there. */
+enum status fs_check_root(const struct fs_store *store, struct error *error);
+
+/* BW_ABSENT, unless fs_check_root says otherwise. */
+enum status fs_absent(const struct fs_store *store, const char *key, struct error *error);
+
+/* fs_read.c, fs_list.c, fs_write.c: the operations of the table. */
+enum status fs_stat(struct object_store *base, const char *key, struct object_info *ret_info,
+		    struct error *error);
+enum status fs_open(struct object_store *base, const char *key, struct object_reader **ret_reader,
+		    struct error *error);
+enum status fs_list(struct object_store *base, const char *prefix, const char *start_after,
+		    object_list_fn fn, void *context, struct error *error);
+enum status fs_put(struct object_store *base, const char *key, const void *bytes, size_t length,
+		   enum put_mode mode, struct error *error);
+enum status fs_create(struct object_store *base, const char *key, struct object_writer **ret_writer,
+		      struct error *error);
+enum status fs_adopt(struct object_store *base, const char *key, const char *path,
+		     struct error *error);
+enum status fs_remove(struct object_store *base, const char *key, struct error *error);
+
+struct stat;
+void fs_info(const struct stat *file, struct object_info *ret);
+
+/* fs_place.c: making a finished file an object. */
+enum fs_place_mode {
+	FS_RENAME, /* replaces */
+	FS_LINK, /* BW_CONFLICT when the key exists */
+};
+
+/* Gives the file `name` of folder `from_fd` the name `key` and makes that
+ * durable; the file's own bytes are already. After FS_LINK the old name is
+ * still there. BW_UNSUPPORTED, with no error set, across filesystems. */
+enum status fs_place(struct fs_store *store, int from_fd, const char *name, const char *key,
+		     enum fs_place_mode mode, struct error *error);
+
+/* Makes the names of the folders down to `key`'s durable, and so the key's. */
+enum status fs_sync_folders(struct fs_store *store, const char *key, struct error *error);
+
+/* The folder that holds `key`, open; -errno when it cannot be. */
+int fs_open_parent(const struct fs_store *store, const char *key);
+
+#endif

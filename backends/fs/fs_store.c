@@ -1,0 +1,266 @@
+#include "backends/fs/fs_store.h"
+
+#include "backends/fs/fs_internal.h"
+#include "server/base/file.h"
+#include "server/base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool fs_reserved(const char *segment)
+{
+	return strcmp(segment, FS_TMP) == 0 || strcmp(segment, FS_SPOOL) == 0 ||
+	       strcmp(segment, FS_LOCK) == 0;
+}
+
+enum status fs_check_reserved(const struct fs_store *store, const char *key, struct error *error)
+{
+	char first[sizeof(FS_SPOOL)];
+	size_t length = strcspn(key, "/");
+
+	if (length >= sizeof(first))
+		return BW_OK;
+	memcpy(first, key, length);
+	first[length] = '\0';
+	if (!fs_reserved(first))
+		return BW_OK;
+	return error_set(error, BW_INVALID, "object %s: %s/%s is not for objects", key, store->root,
+			 first);
+}
+
+enum status fs_check_root(const struct fs_store *store, struct error *error)
+{
+	struct stat root;
+
+	if (fstat(store->root_fd, &root) < 0)
+		return error_set_errno(error, BW_IO, errno, "look at %s", store->root);
+	if (root.st_nlink == 0)
+		return error_set(error, BW_IO, "%s was deleted while we use it", store->root);
+	return BW_OK;
+}
+
+enum status fs_absent(const struct fs_store *store, const char *key, struct error *error)
+{
+	enum status status = fs_check_root(store, error);
+
+	return status ? status : error_set(error, BW_ABSENT, "object %s is not there", key);
+}
+
+/* ---- start ---- */
+
+static enum status open_root(struct fs_store *store, struct error *error)
+{
+	int failed = file_make_directories(store->root);
+
+	if (failed)
+		return error_set_errno(error, status_from_errno(-failed), -failed,
+				       "make the storage folder %s", store->root);
+	store->root_fd = open(store->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->root_fd < 0)
+		return error_set_errno(error, BW_IO, errno, "open the storage folder %s",
+				       store->root);
+	return BW_OK;
+}
+
+/* Who holds the lock, for the message; 0 when it is not written there. */
+static uint64_t lock_holder(int fd)
+{
+	char text[24];
+	uint64_t holder = 0;
+	ssize_t got = file_pread_all(fd, text, sizeof(text), 0);
+
+	if (got > 1)
+		str_parse_u64(text, (size_t)got - 1, &holder);
+	return holder;
+}
+
+static enum status write_holder(struct fs_store *store, struct error *error)
+{
+	char text[24];
+	int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	int failed = ftruncate(store->lock_fd, 0) < 0 ? -errno : 0;
+
+	if (!failed)
+		failed = file_pwrite_all(store->lock_fd, text, (size_t)length, 0);
+	if (failed)
+		return error_set_errno(error, status_from_errno(-failed), -failed,
+				       "write %s/" FS_LOCK, store->root);
+	return BW_OK;
+}
+
+static enum status lock_root(struct fs_store *store, struct error *error)
+{
+	store->lock_fd =
+		openat(store->root_fd, FS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, FS_FILE_MODE);
+	if (store->lock_fd < 0)
+		return error_set_errno(error, status_from_errno(errno), errno,
+				       "open %s/" FS_LOCK " for writing", store->root);
+	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return write_holder(store, error);
+	if (errno != EWOULDBLOCK)
+		return error_set_errno(error, BW_IO, errno, "lock %s/" FS_LOCK, store->root);
+	return error_set(error, BW_UNAVAILABLE,
+			 "%s is in use by process %llu (it holds %s/" FS_LOCK
+			 "); only one process may write there",
+			 store->root, (unsigned long long)lock_holder(store->lock_fd), store->root);
+}
+
+static enum status open_tmp(struct fs_store *store, struct error *error)
+{
+	if (mkdirat(store->root_fd, FS_TMP, FS_FOLDER_MODE) < 0 && errno != EEXIST)
+		return error_set_errno(error, status_from_errno(errno), errno, "make %s/" FS_TMP,
+				       store->root);
+	store->tmp_fd = openat(store->root_fd, FS_TMP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->tmp_fd < 0)
+		return error_set_errno(error, BW_IO, errno, "open %s/" FS_TMP, store->root);
+	return BW_OK;
+}
+
+/* What a crash left half-written. Nobody else writes here: we hold the lock. */
+static enum status empty_tmp(struct fs_store *store, struct error *error)
+{
+	enum status status = BW_OK;
+	struct dirent *entry;
+	int fd = openat(store->tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!folder) {
+		status = error_set_errno(error, BW_IO, errno, "open %s/" FS_TMP, store->root);
+		if (fd >= 0)
+			close(fd);
+		return status;
+	}
+	while (!status && (entry = readdir(folder))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(store->tmp_fd, entry->d_name, 0) < 0)
+			status = error_set_errno(error, BW_IO, errno, "remove %s/" FS_TMP "/%s",
+						 store->root, entry->d_name);
+	}
+	closedir(folder);
+	return status;
+}
+
+/* ---- check ---- */
+
+/* Objects are found through root_fd; files that came to lie under the path in
+ * its place (a remount, a restored copy) would be served by the next process
+ * and not by this one. */
+static enum status check_same_root(const struct fs_store *store, struct error *error)
+{
+	struct stat ours;
+	struct stat there;
+
+	if (fstat(store->root_fd, &ours) < 0 || stat(store->root, &there) < 0)
+		return error_set_errno(error, BW_IO, errno, "look at %s", store->root);
+	if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+		return error_set(error, BW_IO, "%s is not the folder it was at the start",
+				 store->root);
+	return BW_OK;
+}
+
+/* `linked` is a second name the probe gets: PUT_IF_ABSENT needs hard links. */
+static enum status probe(struct fs_store *store, const char *linked, struct error *error)
+{
+	char name[FS_TMP_NAME_SIZE];
+	int failed = 0;
+	int fd;
+
+	snprintf(name, sizeof(name), "probe-%llx", atomic_fetch_add(&store->next_tmp, 1));
+	fd = openat(store->tmp_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
+	if (fd < 0)
+		return error_set_errno(error, status_from_errno(errno), errno,
+				       "write to %s/" FS_TMP, store->root);
+	failed = file_write_all(fd, "?", 1);
+	close(fd);
+	if (!failed && linked && linkat(store->tmp_fd, name, store->tmp_fd, linked, 0) < 0)
+		failed = -errno;
+	unlinkat(store->tmp_fd, name, 0);
+	if (linked)
+		unlinkat(store->tmp_fd, linked, 0);
+	if (failed)
+		return error_set_errno(error, status_from_errno(-failed), -failed,
+				       "write and link a file in %s/" FS_TMP, store->root);
+	return BW_OK;
+}
+
+static enum status fs_check(struct object_store *base, struct error *error)
+{
+	struct fs_store *store = fs_store_of(base);
+	enum status status = check_same_root(store, error);
+
+	return status ? status : probe(store, NULL, error);
+}
+
+/* ---- lifecycle ---- */
+
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void fs_free(struct object_store *base)
+{
+	struct fs_store *store = fs_store_of(base);
+
+	close_if_open(store->tmp_fd);
+	close_if_open(store->root_fd);
+	close_if_open(store->lock_fd); /* last: it lets the next process in */
+	free(store->root);
+	free(store);
+}
+
+static const struct object_store_ops fs_ops = {
+	.name = "filesystem",
+	.stat = fs_stat,
+	.open = fs_open,
+	.put = fs_put,
+	.create = fs_create,
+	.adopt = fs_adopt,
+	.remove = fs_remove,
+	.list = fs_list,
+	.check = fs_check,
+	.free = fs_free,
+};
+
+static enum status start(struct fs_store *store, struct error *error)
+{
+	enum status status = open_root(store, error);
+
+	if (!status)
+		status = lock_root(store, error);
+	if (!status)
+		status = open_tmp(store, error);
+	if (!status)
+		status = empty_tmp(store, error);
+	if (!status)
+		status = probe(store, "link", error);
+	/* A process killed between making a folder and syncing it left one that
+	 * a later writer takes for durable. From here on that cannot be. */
+	if (!status && syncfs(store->root_fd) < 0)
+		status = error_set_errno(error, BW_IO, errno, "sync %s", store->root);
+	return status;
+}
+
+enum status fs_store_new(const char *root, struct object_store **ret_store, struct error *error)
+{
+	struct fs_store *store = xcalloc(1, sizeof(*store));
+	enum status status;
+
+	store->base.ops = &fs_ops;
+	store->root = xstrdup(root);
+	store->root_fd = store->tmp_fd = store->lock_fd = -1;
+	status = start(store, error);
+	if (status) {
+		fs_free(&store->base);
+		return status;
+	}
+	*ret_store = &store->base;
+	return BW_OK;
+}
