@@ -8,7 +8,8 @@
  *   HALF_OPEN  one ask goes through; its success closes, its failure opens
  *
  * Only failures that say the upstream is ill count: network, timeouts, 5xx. A
- * 404 or 401 is an answer. 429 pauses for its Retry-After without counting.
+ * 404 or 401 is an answer. 429 pauses for its Retry-After without counting, and
+ * the success of another ask does not end that pause.
  */
 #ifndef UPSTREAM_BREAKER_H
 #define UPSTREAM_BREAKER_H
@@ -24,6 +25,7 @@ struct breaker {
 	unsigned failures;    /* in a row */
 	int64_t open_until_ms; /* monotonic; 0: closed */
 	int64_t pause_ms;
+	int64_t throttled_until_ms; /* monotonic */
 	bool probing; /* the one ask of HALF_OPEN is under way */
 };
 
@@ -31,12 +33,15 @@ void breaker_init(struct breaker *breaker);
 void breaker_release(struct breaker *breaker);
 
 /* May we ask now? When false, *ret_wait_ms is how long until it makes sense.
- * Every true must be followed by exactly one of the three reports. */
+ * Every true must be followed by exactly one of the four reports. */
 bool breaker_admit(struct breaker *breaker, int64_t *ret_wait_ms);
 void breaker_report_success(struct breaker *breaker);
 void breaker_report_failure(struct breaker *breaker);
 /* Throttled: nothing said about health, do not ask for `pause_ms`. */
 void breaker_report_throttled(struct breaker *breaker, int64_t pause_ms);
+/* Nothing was learned: the ask was given up before the upstream answered. */
+void breaker_report_nothing(struct breaker *breaker);
+/* OPEN or HALF_OPEN; being throttled is neither. */
 bool breaker_is_open(struct breaker *breaker);
 
 #endif
