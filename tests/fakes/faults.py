@@ -187,3 +187,10 @@ def gate(a_gate):
     def change(reply, _):
         reply.gates.append(a_gate)
     return change
+
+
+def hold(a_gate):
+    """Sends nothing at all, not even the head, until the gate is opened."""
+    def change(_reply, _exchange):
+        a_gate.wait()
+    return change

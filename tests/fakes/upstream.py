@@ -14,6 +14,8 @@ As a program it serves random images until it is ended:
 
 import argparse
 import base64
+import collections
+import contextlib
 import json
 import random
 import re
@@ -166,6 +168,8 @@ class Upstream:
         self.scheme = "https" if tls else "http"
         self.repositories = {}
         self.exchanges = []
+        self.active = collections.Counter()        # kind -> exchanges under way
+        self.most_active = collections.Counter()   # and the most there ever were
         self.ranges = True             # False: Range is ignored
         self.referrers_api = True      # False: 404, as old registries answer
         self.page_size = 100
@@ -273,10 +277,19 @@ class Upstream:
 
     # Inside
 
-    def record(self, exchange):
+    @contextlib.contextmanager
+    def recorded(self, exchange):
+        kind = exchange.kind
         with self._changed:
             self.exchanges.append(exchange)
+            self.active[kind] += 1
+            self.most_active[kind] = max(self.most_active[kind], self.active[kind])
             self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.active[kind] -= 1
 
     def faults_for(self, exchange):
         with self._changed:
@@ -348,14 +361,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         exchange = self._read_exchange()
         upstream = self.server.upstream
-        upstream.record(exchange)
-        reply = answer(upstream, exchange)
-        for change in upstream.faults_for(exchange):
-            change(reply, exchange)
-        try:
-            self._send(reply)
-        except OSError:
-            self.close_connection = True
+        with upstream.recorded(exchange):
+            reply = answer(upstream, exchange)
+            for change in upstream.faults_for(exchange):
+                change(reply, exchange)
+            try:
+                self._send(reply)
+            except OSError:
+                self.close_connection = True
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
