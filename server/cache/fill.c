@@ -1,0 +1,332 @@
+/*
+ * A fill's states, those who wait for them, and the table in which a digest's
+ * fill is found. What the runner does in between is in fill_run.c.
+ */
+#include "server/base/memory.h"
+#include "server/base/metrics.h"
+#include "server/cache/fill_private.h"
+#include "server/upstream/upstream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Fills that may wait for one of an upstream's connections. */
+#define LANE_QUEUE_MAX 4096
+
+/* A broadcast wakes every reader, so progress is announced in steps; a reader
+ * that waits looks again after this long in any case. */
+#define ANNOUNCE_BYTES ((uint64_t)128 << 10)
+#define ANNOUNCE_MS 2
+#define RECHECK_MS 20
+
+/* An upstream's own threads, so that a slow one never holds up another. */
+struct lane {
+	UT_hash_handle hh;
+	struct work_pool *pool;
+	char key[]; /* name and number of connections: a reload may change it */
+};
+
+enum status fill_table_new(struct content *content, const char *spool_directory,
+			   struct fill_table **ret_table, struct error *error)
+{
+	struct fill_table *table;
+	enum status status = spool_prepare(spool_directory, error);
+
+	if (status != BW_OK)
+		return status;
+	table = xcalloc(1, sizeof(*table));
+	table->content = content;
+	table->spool_directory = xstrdup(spool_directory);
+	pthread_mutex_init(&table->lock, NULL);
+	*ret_table = table;
+	return BW_OK;
+}
+
+void fill_table_free(struct fill_table *table)
+{
+	struct lane *lane, *next;
+
+	if (!table)
+		return;
+	atomic_store(&table->cancelled, true);
+	HASH_ITER (hh, table->lanes, lane, next) {
+		HASH_DEL(table->lanes, lane);
+		work_pool_free(lane->pool);
+		free(lane);
+	}
+	pthread_mutex_destroy(&table->lock);
+	free(table->spool_directory);
+	free(table);
+}
+
+/* With the table's lock held. */
+static struct work_pool *lane_of(struct fill_table *table, const struct upstream *upstream)
+{
+	unsigned connections = upstream_max_connections(upstream);
+	char *key = xasprintf("%s/%u", upstream_name(upstream), connections);
+	struct lane *lane;
+
+	HASH_FIND_STR(table->lanes, key, lane);
+	if (!lane) {
+		lane = xcalloc(1, sizeof(*lane) + strlen(key) + 1);
+		memcpy(lane->key, key, strlen(key) + 1);
+		lane->pool = work_pool_new("fill", connections, LANE_QUEUE_MAX);
+		HASH_ADD_STR(table->lanes, key, lane);
+	}
+	free(key);
+	return lane->pool;
+}
+
+static struct fill *fill_new(struct fill_table *table, const struct fill_source *source)
+{
+	struct fill *fill = xcalloc(1, sizeof(*fill));
+
+	fill->table = table;
+	fill->set = upstream_set_ref(source->set);
+	fill->upstream = source->upstream;
+	fill->repository = xstrdup(source->repository);
+	fill->digest = source->digest;
+	digest_format(&source->digest, fill->digest_text);
+	fill->has_total = source->has_size;
+	fill->total = source->size;
+	fill->spool = SPOOL_FILE_NONE;
+	hasher_init(&fill->hasher, source->digest.algorithm);
+	pthread_mutex_init(&fill->lock, NULL);
+	cond_init(&fill->moved);
+	atomic_init(&fill->references, 1);
+	metric_add(M_FILLS_IN_FLIGHT, 1, NULL);
+	return fill;
+}
+
+struct fill *fill_ref(struct fill *fill)
+{
+	atomic_fetch_add_explicit(&fill->references, 1, memory_order_relaxed);
+	return fill;
+}
+
+void fill_unref(struct fill *fill)
+{
+	if (!fill || atomic_fetch_sub_explicit(&fill->references, 1, memory_order_acq_rel) != 1)
+		return;
+	spool_release(&fill->spool);
+	upstream_set_unref(fill->set);
+	pthread_cond_destroy(&fill->moved);
+	pthread_mutex_destroy(&fill->lock);
+	free(fill->repository);
+	free(fill);
+}
+
+static bool same_source(const struct fill *fill, const struct fill_source *source)
+{
+	return strcmp(upstream_name(fill->upstream), upstream_name(source->upstream)) == 0 &&
+	       strcmp(fill->repository, source->repository) == 0;
+}
+
+/* With the table's lock held. */
+static enum status start(struct fill_table *table, const struct fill_source *source,
+			 struct fill **ret_fill, struct error *error)
+{
+	struct fill *fill = fill_new(table, source);
+
+	/* one reference each for the table, the runner and the caller */
+	fill_ref(fill);
+	fill_ref(fill);
+	fill->in_table = true;
+	HASH_ADD_KEYPTR(hh, table->fills, fill->digest_text, strlen(fill->digest_text), fill);
+	if (work_pool_submit(lane_of(table, source->upstream), fill_run, fill)) {
+		*ret_fill = fill;
+		return BW_OK;
+	}
+	HASH_DEL(table->fills, fill);
+	metric_add(M_FILLS_IN_FLIGHT, -1, NULL);
+	fill_unref(fill);
+	fill_unref(fill);
+	fill_unref(fill);
+	error_set(error, BW_UNAVAILABLE, "upstream \"%s\": too many blobs wait to be fetched already",
+		  upstream_name(source->upstream));
+	if (error)
+		error->retry_after = 1;
+	return BW_UNAVAILABLE;
+}
+
+enum status fill_join(struct fill_table *table, const struct fill_source *source,
+		      struct fill **ret_fill, bool *ret_same_source, struct error *error)
+{
+	char digest_text[DIGEST_TEXT_SIZE];
+	enum status status = BW_OK;
+	bool same = true;
+	struct fill *fill;
+
+	digest_format(&source->digest, digest_text);
+	pthread_mutex_lock(&table->lock);
+	HASH_FIND_STR(table->fills, digest_text, fill);
+	if (fill) {
+		same = same_source(fill, source);
+		fill_ref(fill);
+	} else {
+		status = start(table, source, &fill, error);
+	}
+	pthread_mutex_unlock(&table->lock);
+	if (status != BW_OK)
+		return status;
+	*ret_fill = fill;
+	if (ret_same_source)
+		*ret_same_source = same;
+	return BW_OK;
+}
+
+void fill_leave_table(struct fill *fill)
+{
+	struct fill_table *table = fill->table;
+	bool was_in;
+
+	pthread_mutex_lock(&table->lock);
+	was_in = fill->in_table;
+	if (was_in)
+		HASH_DEL(table->fills, fill);
+	fill->in_table = false;
+	pthread_mutex_unlock(&table->lock);
+	if (!was_in)
+		return;
+	metric_add(M_FILLS_IN_FLIGHT, -1, NULL);
+	fill_unref(fill);
+}
+
+/* ---- the runner's steps ------------------------------------------------ */
+
+void fill_set_total(struct fill *fill, uint64_t total)
+{
+	pthread_mutex_lock(&fill->lock);
+	fill->total = total;
+	fill->has_total = true;
+	if (fill->state < FILL_STREAMING)
+		fill->state = FILL_STREAMING;
+	pthread_cond_broadcast(&fill->moved);
+	pthread_mutex_unlock(&fill->lock);
+}
+
+void fill_publish(struct fill *fill, uint64_t end)
+{
+	int64_t now = clock_monotonic_ms();
+	bool announce;
+
+	pthread_mutex_lock(&fill->lock);
+	fill->published = end;
+	announce = fill->waiting > 0 && end > fill->announced &&
+		   (end <= ANNOUNCE_BYTES || end - fill->announced >= ANNOUNCE_BYTES ||
+		    now - fill->announced_at >= ANNOUNCE_MS);
+	if (announce)
+		pthread_cond_broadcast(&fill->moved);
+	pthread_mutex_unlock(&fill->lock);
+	if (announce) {
+		fill->announced = end;
+		fill->announced_at = now;
+	}
+}
+
+void fill_set_done(struct fill *fill)
+{
+	pthread_mutex_lock(&fill->lock);
+	fill->total = fill->written;
+	fill->has_total = true;
+	fill->published = fill->written;
+	fill->state = FILL_DONE;
+	pthread_cond_broadcast(&fill->moved);
+	pthread_mutex_unlock(&fill->lock);
+}
+
+void fill_set_failed(struct fill *fill, const struct error *error)
+{
+	pthread_mutex_lock(&fill->lock);
+	fill->error = *error;
+	fill->state = FILL_FAILED;
+	pthread_cond_broadcast(&fill->moved);
+	pthread_mutex_unlock(&fill->lock);
+}
+
+/* ---- those who wait ---------------------------------------------------- */
+
+/* One wait with the lock held; false when the deadline passed. */
+static bool wait_for_move(struct fill *fill, deadline_ms deadline)
+{
+	if (deadline_passed(deadline))
+		return false;
+	fill->waiting++;
+	cond_wait_until(&fill->moved, &fill->lock,
+			deadline_earlier(deadline, deadline_in(RECHECK_MS)));
+	fill->waiting--;
+	return true;
+}
+
+/* With the lock held and the state FAILED. */
+static enum status failure_of(const struct fill *fill, struct error *error)
+{
+	if (error)
+		*error = fill->error;
+	return fill->error.code;
+}
+
+static enum status too_slow(const struct fill *fill, const char *what, struct error *error)
+{
+	return error_set(error, BW_TIMEOUT, "upstream \"%s\": %s of blob %s did not come in time",
+			 upstream_name(fill->upstream), what, fill->digest_text);
+}
+
+enum status fill_wait_size(struct fill *fill, deadline_ms deadline, uint64_t *ret_size,
+			   struct error *error)
+{
+	enum status status;
+
+	pthread_mutex_lock(&fill->lock);
+	while (fill->state == FILL_PENDING && wait_for_move(fill, deadline))
+		;
+	if (fill->state == FILL_FAILED) {
+		status = failure_of(fill, error);
+	} else if (fill->state == FILL_PENDING) {
+		status = too_slow(fill, "the first byte", error);
+	} else {
+		*ret_size = fill->total;
+		status = BW_OK;
+	}
+	pthread_mutex_unlock(&fill->lock);
+	return status;
+}
+
+enum status fill_wait_bytes(struct fill *fill, uint64_t offset, deadline_ms deadline,
+			    uint64_t *ret_end, struct error *error)
+{
+	enum status status = BW_OK;
+
+	pthread_mutex_lock(&fill->lock);
+	while (fill->state < FILL_DONE && fill->published <= offset &&
+	       wait_for_move(fill, deadline))
+		;
+	if (fill->state == FILL_FAILED)
+		status = failure_of(fill, error);
+	else if (fill->published <= offset)
+		status = too_slow(fill, "the next byte", error);
+	else
+		*ret_end = fill->published;
+	pthread_mutex_unlock(&fill->lock);
+	return status;
+}
+
+enum status fill_wait_done(struct fill *fill, deadline_ms deadline, struct error *error)
+{
+	enum status status = BW_OK;
+
+	pthread_mutex_lock(&fill->lock);
+	while (fill->state < FILL_DONE && wait_for_move(fill, deadline))
+		;
+	if (fill->state == FILL_FAILED)
+		status = failure_of(fill, error);
+	else if (fill->state != FILL_DONE)
+		status = too_slow(fill, "the end", error);
+	pthread_mutex_unlock(&fill->lock);
+	return status;
+}
+
+int fill_file(const struct fill *fill)
+{
+	return fill->spool.fd;
+}

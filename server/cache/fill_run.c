@@ -1,0 +1,226 @@
+/*
+ * What a fill's thread does: ask, write and hash what comes, resume what
+ * broke, check the digest, hand the file over.
+ *
+ * The process may die at any of these instants:
+ *   while bytes come    the spool file is removed at the next start
+ *   after the digest    the same; readers had their bytes
+ *   during the adoption the object store leaves the blob whole or absent
+ * so nothing unverified is ever found under a digest.
+ */
+#include "server/base/log.h"
+#include "server/base/metrics.h"
+#include "server/cache/fill_private.h"
+#include "server/content/content.h"
+#include "server/upstream/upstream.h"
+
+#include <time.h>
+
+/* Attempts in a row that brought no byte: at the very start (fail fast, the
+ * client has other places to go), and once bytes have come. */
+#define ATTEMPTS_AT_START 2
+#define ATTEMPTS_WITHOUT_PROGRESS 6
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MAX_MS 2000
+
+static bool refuse(struct fill *fill, enum status code, const char *what)
+{
+	error_set(&fill->sink_error, code, "upstream \"%s\": blob %s %s",
+		  upstream_name(fill->upstream), fill->digest_text, what);
+	return false;
+}
+
+static bool sink_begin(void *context, uint64_t offset, bool has_total, uint64_t total)
+{
+	struct fill *fill = context;
+
+	if (offset > fill->written)
+		return refuse(fill, BW_CORRUPT, "resumed past the byte asked for");
+	fill->skip = fill->written - offset;
+	if (!has_total && !fill->has_total)
+		return true; /* stays PENDING: nobody can be told a size */
+	if (!has_total)
+		total = fill->total;
+	if (fill->has_total && fill->total != total)
+		return refuse(fill, BW_CORRUPT,
+			      "is not as long as its manifest, or itself before, said");
+	fill_set_total(fill, total);
+	return true;
+}
+
+/* How far readers may go while the digest is not known to match. */
+static uint64_t safe_end(const struct fill *fill)
+{
+	uint64_t limit = fill->has_total ? fill->total : fill->written;
+
+	limit = limit > FILL_WITHHELD ? limit - FILL_WITHHELD : 0;
+	return fill->written < limit ? fill->written : limit;
+}
+
+static bool sink_write(void *context, const void *bytes, size_t length)
+{
+	struct fill *fill = context;
+	const char *data = bytes;
+
+	if (fill->skip >= length) {
+		fill->skip -= length;
+		return true;
+	}
+	data += fill->skip;
+	length -= (size_t)fill->skip;
+	fill->skip = 0;
+
+	if (fill->has_total && length > fill->total - fill->written)
+		return refuse(fill, BW_CORRUPT, "is longer than it should be");
+	if (spool_write(&fill->spool, fill->written, data, length, &fill->sink_error) != BW_OK)
+		return false;
+	hasher_update(&fill->hasher, data, length);
+	fill->written += length;
+	fill_publish(fill, safe_end(fill));
+	return true;
+}
+
+/* One request, from the first byte we lack. */
+static enum status attempt(struct fill *fill, struct error *error)
+{
+	const struct blob_sink sink = {.begin = sink_begin, .write = sink_write, .context = fill};
+	uint64_t before = fill->written;
+	enum status status;
+
+	fill->sink_error.code = BW_OK;
+	status = upstream_get_blob(fill->upstream, fill->repository, &fill->digest, fill->written,
+				   &sink, &fill->table->cancelled, error);
+	metric_add(M_PROXY_PULLED_BYTES, fill->written - before, "blob",
+		   upstream_name(fill->upstream));
+	if (status != BW_OK && fill->sink_error.code != BW_OK) {
+		*error = fill->sink_error;
+		return error->code;
+	}
+	if (status == BW_OK && fill->has_total && fill->written < fill->total)
+		return error_set(error, BW_UNREACHABLE, "upstream \"%s\": blob %s ended early",
+				 upstream_name(fill->upstream), fill->digest_text);
+	return status;
+}
+
+/* False when we are stopping. */
+static bool pause_before_resume(struct fill *fill, unsigned failures)
+{
+	int64_t pause = (int64_t)PAUSE_FIRST_MS << (failures - 1);
+	deadline_ms deadline = deadline_in(pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
+
+	while (!deadline_passed(deadline)) {
+		struct timespec step = {.tv_nsec = 20 * 1000 * 1000};
+
+		if (atomic_load(&fill->table->cancelled))
+			return false;
+		nanosleep(&step, NULL);
+	}
+	return true;
+}
+
+/* Worth another try? An answer (404, 401, 429) is not; a broken read is. */
+static bool may_resume(const struct fill *fill, enum status status, unsigned failures)
+{
+	if (status == BW_TIMEOUT)
+		return fill->written > 0 && failures < ATTEMPTS_WITHOUT_PROGRESS;
+	if (status != BW_UNREACHABLE)
+		return false;
+	return failures < (fill->written > 0 ? ATTEMPTS_WITHOUT_PROGRESS : ATTEMPTS_AT_START);
+}
+
+static enum status fetch(struct fill *fill, struct error *error)
+{
+	unsigned failures = 0;
+
+	for (;;) {
+		uint64_t before = fill->written;
+		enum status status = attempt(fill, error);
+
+		if (status == BW_OK)
+			return BW_OK;
+		failures = fill->written > before ? 1 : failures + 1;
+		if (!may_resume(fill, status, failures) || !pause_before_resume(fill, failures))
+			return status;
+		if (fill->written > 0)
+			metric_inc(M_FILL_RESUMES, upstream_name(fill->upstream));
+	}
+}
+
+static enum status verify(struct fill *fill, struct error *error)
+{
+	char found[DIGEST_TEXT_SIZE];
+	struct digest digest;
+
+	hasher_finish(&fill->hasher, &digest);
+	if (digest_equals(&digest, &fill->digest))
+		return BW_OK;
+	digest_format(&digest, found);
+	return error_set(error, BW_CORRUPT,
+			 "upstream \"%s\" sent %s for blob %s of \"%s\"; nothing was kept",
+			 upstream_name(fill->upstream), found, fill->digest_text, fill->repository);
+}
+
+/* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
+static enum status fetch_verified(struct fill *fill, struct error *error)
+{
+	uint64_t stored;
+	enum status status;
+
+	/* between a newcomer's look at the store and its joining here, the
+	 * previous fill may have ended */
+	if (content_stat_blob(fill->table->content, &fill->digest, &stored, NULL) == BW_OK)
+		return error_set(error, BW_CONFLICT, "blob %s is stored already",
+				 fill->digest_text);
+	status = spool_create(fill->table->spool_directory, &fill->digest, &fill->spool, error);
+	if (status == BW_OK)
+		status = fetch(fill, error);
+	if (status == BW_OK)
+		status = verify(fill, error);
+	return status;
+}
+
+static void fail(struct fill *fill, const struct error *error)
+{
+	fill_leave_table(fill);
+	fill_set_failed(fill, error);
+	spool_discard(&fill->spool);
+	if (error->code == BW_CONFLICT)
+		return;
+	metric_inc(M_FILLS, upstream_name(fill->upstream), status_name(error->code));
+	log_event(LOG_WARNING, "blob was not fetched",
+		  LOG_S("upstream", upstream_name(fill->upstream)),
+		  LOG_S("repository", fill->repository), LOG_S("digest", fill->digest_text),
+		  LOG_I("bytes", fill->written), LOG_S("error", error->message));
+}
+
+/* Readers have all they need; what fails here costs the next pull a fetch. */
+static void store(struct fill *fill)
+{
+	struct error error = {0};
+
+	if (content_adopt_blob(fill->table->content, &fill->digest, fill->written, fill->spool.path,
+			       &error) == BW_OK) {
+		spool_given_away(&fill->spool);
+		metric_inc(M_FILLS, upstream_name(fill->upstream), "stored");
+	} else {
+		spool_discard(&fill->spool);
+		metric_inc(M_FILLS, upstream_name(fill->upstream), "not_stored");
+		log_event(LOG_ERROR, "fetched blob was not stored",
+			  LOG_S("digest", fill->digest_text), LOG_S("error", error.message));
+	}
+	fill_leave_table(fill);
+}
+
+void fill_run(void *argument)
+{
+	struct fill *fill = argument;
+	struct error error = {0};
+
+	if (fetch_verified(fill, &error) == BW_OK) {
+		fill_set_done(fill);
+		store(fill);
+	} else {
+		fail(fill, &error);
+	}
+	fill_unref(fill);
+}
