@@ -62,7 +62,7 @@ class Suite:
     def pytest(self, *arguments, env=None):
         report = LOGS / f"{self.name}.xml"
         report.unlink(missing_ok=True)
-        code = self.run(sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=tests",
+        code = self.run(sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=.",
                         f"--junit-xml={report}", *arguments, *self.options.pytest, env=env)
         if not report.exists():
             self.outcome.fail(f"pytest itself (exit {code})")
