@@ -164,7 +164,8 @@ void buf_append_json(struct buf *buf, const char *string, size_t length)
 		i += step ? step : 1;
 		plain = i;
 	}
-	buf_append(buf, string + plain, length - plain);
+	if (plain < length) /* an empty string may be NULL */
+		buf_append(buf, string + plain, length - plain);
 	buf_append_char(buf, '"');
 }
 

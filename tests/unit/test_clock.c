@@ -122,8 +122,7 @@ static void test_http_dates_are_strict(void **state)
 		"Sun, 06 Nov 1994 08-49-37 GMT",
 		"Sun, xx Nov 1994 08:49:37 GMT",
 		"Sun, 06 Nov -994 08:49:37 GMT",
-		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
-		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		"Sun, \xff\xff Nov \xff\xff\xff\xff 08:49:37 GMT",
 	};
 	int64_t ms = 7;
 
