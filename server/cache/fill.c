@@ -142,7 +142,8 @@ static enum status start(struct fill_table *table, const struct fill_source *sou
 	fill_unref(fill);
 	fill_unref(fill);
 	fill_unref(fill);
-	error_set(error, BW_UNAVAILABLE, "upstream \"%s\": too many blobs wait to be fetched already",
+	error_set(error, BW_UNAVAILABLE,
+		  "upstream \"%s\": too many blobs wait to be fetched already",
 		  upstream_name(source->upstream));
 	if (error)
 		error->retry_after = 1;

@@ -1,0 +1,86 @@
+/* Shared by the files that make up the pull-through cache. */
+#ifndef CACHE_CACHE_PRIVATE_H
+#define CACHE_CACHE_PRIVATE_H
+
+#include "server/base/error.h"
+#include "server/cache/pull_through.h"
+#include "server/content/content.h"
+
+struct fill_table;
+struct flight_table;
+struct lru;
+struct negative_cache;
+struct work_pool;
+
+struct cache {
+	struct content *content;
+	struct fill_table *fills;
+	struct flight_table *flights;
+	struct negative_cache *negatives;
+	struct lru *manifests; /* "<stored>@<digest>" to struct manifest_view */
+	struct lru *tags; /* "<stored>:<tag>" to struct tag_view */
+	struct work_pool *background; /* refreshes and prefetching */
+};
+
+/* The longest key of the in-memory maps, with NUL. */
+#define CACHE_KEY_SIZE (HOST_MAX + 1 + REPOSITORY_MAX + 1 + DIGEST_TEXT_SIZE + 16)
+
+/* "<stored>@<digest>" or "<stored>:<tag>". */
+void cache_key(char key[CACHE_KEY_SIZE], const struct cache_source *source,
+	       const struct reference *reference);
+/* Likewise for a blob's absence, which says nothing about a manifest. */
+void cache_blob_key(char key[CACHE_KEY_SIZE], const struct cache_source *source,
+		    const struct digest *digest);
+
+/* Sets the error of a remembered absence. */
+enum status cache_known_absent(const struct cache_source *source, const char *what,
+			       struct error *error);
+
+/* A source that outlives the request it came from. */
+struct held_source {
+	struct cache_source source;
+	char *repository;
+	char *stored;
+};
+void held_source_init(struct held_source *held, const struct cache_source *source);
+void held_source_release(struct held_source *held);
+
+/* Starts fetching the blobs that an image manifest lists and that are not
+ * stored, in the background; at most once a minute for a view. */
+void prefetch_blobs(struct cache *cache, const struct cache_source *source,
+		    struct manifest_view *view);
+
+/* A digest's manifest from memory or the stores. BW_ABSENT: not stored here;
+ * everything else: the stores could not tell. */
+enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
+				  const struct digest *digest, struct manifest_view **ret_view,
+				  struct error *error);
+
+/* Asks the upstream for a manifest and stores it: blobs/, record, index, and
+ * the tag when the reference is one. What cannot be stored is served anyway.
+ * `version` orders the tag's write. */
+enum status cache_fetch_manifest(struct cache *cache, const struct cache_source *source,
+				 const struct reference *reference, struct manifest_view **ret_view,
+				 struct error *error);
+
+/* What a tag points to, in memory. Reference-counted; the pointed-to fields
+ * are fixed, the times and flags move. */
+struct tag_view {
+	_Atomic unsigned references;
+	struct manifest_view *view; /* a reference */
+	uint64_t version;
+	int64_t stored_at;
+	_Atomic int64_t validated_at;
+	_Atomic bool refreshing; /* a background HEAD is under way */
+};
+
+/* Takes over the reference to `view`. */
+struct tag_view *tag_view_new(struct manifest_view *view, const struct tag_entry *entry);
+void *tag_view_ref(void *tag);
+void tag_view_unref(void *tag);
+
+/* Points the tag at the view, in memory and in the stores. */
+void cache_point_tag(struct cache *cache, const struct cache_source *source,
+		     const struct reference *reference, struct manifest_view *view);
+
+#endif

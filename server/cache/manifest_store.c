@@ -1,0 +1,151 @@
+/*
+ * Manifests between upstream, stores and memory: reading what is stored, and
+ * keeping what was fetched.
+ */
+#include "server/base/log.h"
+#include "server/base/lru.h"
+#include "server/base/memory.h"
+#include "server/base/metrics.h"
+#include "server/base/str.h"
+#include "server/cache/cache_private.h"
+#include "server/cache/negative.h"
+#include "server/oci/manifest.h"
+#include "server/upstream/upstream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VIEW_OVERHEAD 1024 /* bytes a cached view costs besides its body */
+
+static void remember_view(struct cache *cache, const struct cache_source *source,
+			  struct manifest_view *view)
+{
+	char key[CACHE_KEY_SIZE];
+	struct reference reference;
+
+	reference_from_digest(&view->digest, &reference);
+	cache_key(key, source, &reference);
+	lru_put(cache->manifests, key, view, view->body_length + VIEW_OVERHEAD);
+}
+
+enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
+				  const struct digest *digest, struct manifest_view **ret_view,
+				  struct error *error)
+{
+	struct manifest_entry entry = {0};
+	struct reference reference;
+	char key[CACHE_KEY_SIZE];
+	enum status status;
+
+	reference_from_digest(digest, &reference);
+	cache_key(key, source, &reference);
+	*ret_view = lru_get(cache->manifests, key);
+	if (*ret_view)
+		return BW_OK;
+	status = content_get_manifest(cache->content, source->stored, digest, &entry, error);
+	if (status != BW_OK)
+		return status;
+	*ret_view = manifest_view_new(&entry);
+	lru_put(cache->manifests, key, *ret_view, (*ret_view)->body_length + VIEW_OVERHEAD);
+	return BW_OK;
+}
+
+static void log_not_stored(const struct cache_source *source, const char *reference,
+			   const struct error *error)
+{
+	log_event(LOG_ERROR, "fetched manifest was not stored; it was served all the same",
+		  LOG_S("upstream", upstream_name(source->upstream)),
+		  LOG_S("repository", source->repository), LOG_S("reference", reference),
+		  LOG_S("error", error->message));
+}
+
+void cache_point_tag(struct cache *cache, const struct cache_source *source,
+		     const struct reference *reference, struct manifest_view *view)
+{
+	struct tag_entry entry = {
+		.digest = view->digest,
+		.version = content_version(cache->content),
+		.stored_at = clock_wall_ms(),
+		.validated_at = clock_wall_ms(),
+	};
+	struct error error = {0};
+	char key[CACHE_KEY_SIZE];
+	struct tag_view *tag;
+
+	if (content_put_tag(cache->content, source->stored, reference->text, &entry, &error) !=
+	    BW_OK)
+		log_not_stored(source, reference->text, &error);
+	cache_key(key, source, reference);
+	tag = tag_view_new(manifest_view_ref(view), &entry);
+	lru_put(cache->tags, key, tag, VIEW_OVERHEAD);
+	tag_view_unref(tag);
+	negative_forget(cache->negatives, key);
+}
+
+/* Takes the body out of *fetched. */
+static void entry_from_upstream(struct manifest_entry *entry, struct upstream_manifest *fetched)
+{
+	*entry = (struct manifest_entry){
+		.digest = fetched->digest,
+		.body = fetched->body,
+		.body_length = fetched->body_length,
+		.stored_at = clock_wall_ms(),
+	};
+	fetched->body = NULL;
+}
+
+/* What came is parsed before anybody sees it: a login page with a status of 200
+ * is not a manifest. */
+static enum status parse_fetched(const struct cache_source *source,
+				 const struct upstream_manifest *fetched, struct manifest *ret,
+				 struct error *error)
+{
+	enum status status = manifest_parse(fetched->body, fetched->body_length,
+					    fetched->media_type, ret, error);
+
+	if (status == BW_OK)
+		return BW_OK;
+	error_prefix(error, "upstream \"%s\" sent what cannot be served as a manifest of \"%s\": ",
+		     upstream_name(source->upstream), source->repository);
+	if (error)
+		error->code = BW_UNREACHABLE;
+	return BW_UNREACHABLE;
+}
+
+enum status cache_fetch_manifest(struct cache *cache, const struct cache_source *source,
+				 const struct reference *reference, struct manifest_view **ret_view,
+				 struct error *error)
+{
+	struct upstream_manifest fetched = {0};
+	struct manifest_entry entry = {0}, kept;
+	struct manifest parsed = {0};
+	struct manifest_view *view;
+	struct error store_error = {0};
+	enum status status;
+
+	status = upstream_get_manifest(source->upstream, source->repository, reference, &fetched,
+				       error);
+	if (status != BW_OK)
+		return status;
+	status = parse_fetched(source, &fetched, &parsed, error);
+	if (status != BW_OK)
+		goto out;
+	metric_add(M_PROXY_PULLED_BYTES, fetched.body_length, "manifest",
+		   upstream_name(source->upstream));
+	entry_from_upstream(&entry, &fetched);
+	str_copy(entry.media_type, sizeof(entry.media_type), parsed.media_type);
+	kept = entry; /* the view owns the body and outlives this use of it */
+	view = manifest_view_new(&entry);
+	remember_view(cache, source, view);
+
+	if (content_put_manifest(cache->content, source->stored, &kept, &parsed, &store_error) !=
+	    BW_OK)
+		log_not_stored(source, reference->text, &store_error);
+	if (!reference->is_digest)
+		cache_point_tag(cache, source, reference, view);
+	*ret_view = view;
+out:
+	manifest_release(&parsed);
+	upstream_manifest_release(&fetched);
+	return status;
+}

@@ -1,0 +1,237 @@
+/*
+ * Serving a blob: from the store, or from the fill that fetches it.
+ *
+ * Who may have it is decided per repository, before a byte that is stored for
+ * somebody else is looked at: a manifest stored for this repository lists the
+ * blob, or this repository's upstream is asked, with this repository's
+ * credential, and has it.
+ */
+#include "server/base/metrics.h"
+#include "server/cache/cache_private.h"
+#include "server/cache/fill.h"
+#include "server/cache/negative.h"
+#include "server/upstream/upstream.h"
+
+/* Clients give up on a silent server after 30 s; let them hear why before. */
+#define FIRST_BYTE_PATIENCE_MS 28000
+
+/* A fill may end under our hands in ways that make us look again: it turned
+ * out to be stored, or another source's fill failed. */
+#define LOOKS_MAX 4
+
+struct pull {
+	struct cache *cache;
+	const struct cache_source *source;
+	const struct digest *digest;
+	char key[CACHE_KEY_SIZE]; /* of its absence */
+	bool granted; /* this repository's readers may have the bytes */
+	bool confirmed; /* ...because the upstream said so just now */
+	bool has_size;
+	uint64_t size; /* as listed or told */
+};
+
+static enum status known_absent(struct pull *pull, struct error *error)
+{
+	return cache_known_absent(pull->source, "such blob", error);
+}
+
+static void remember_absent(struct pull *pull)
+{
+	negative_put(pull->cache->negatives, pull->key,
+		     upstream_configuration(pull->source->upstream)->negative_ttl_ms);
+}
+
+/* Asks this repository's upstream whether it has the blob there. */
+static enum status confirm(struct pull *pull, struct error *error)
+{
+	enum status status;
+
+	if (negative_has(pull->cache->negatives, pull->key))
+		return known_absent(pull, error);
+	status = upstream_probe_blob(pull->source->upstream, pull->source->repository, pull->digest,
+				     &pull->size, error);
+	if (status == BW_ABSENT)
+		remember_absent(pull);
+	if (status != BW_OK)
+		return status;
+	pull->granted = true;
+	pull->confirmed = true;
+	return BW_OK;
+}
+
+static void begin_pull(struct pull *pull, struct cache *cache, const struct cache_source *source,
+		       const struct digest *digest)
+{
+	*pull = (struct pull){.cache = cache, .source = source, .digest = digest};
+	cache_blob_key(pull->key, source, digest);
+	pull->granted = content_get_listed(cache->content, source->stored, digest, &pull->size,
+					   NULL) == BW_OK;
+	pull->has_size = pull->granted;
+}
+
+/* BW_ABSENT: not stored. */
+static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, struct error *error)
+{
+	struct object_reader *reader;
+	uint64_t size;
+	enum status status;
+
+	if (!pull->granted) {
+		status = content_stat_blob(pull->cache->content, pull->digest, &size, error);
+		if (status != BW_OK)
+			return status;
+		status = confirm(pull, error);
+		if (status != BW_OK)
+			/* the upstream's ABSENT must not send the caller to fetch */
+			return status == BW_ABSENT ? BW_DENIED : status;
+	}
+	status = content_open_blob(pull->cache->content, pull->digest, &reader, error);
+	if (status != BW_OK)
+		return status;
+	*ret_blob = (struct blob_source){
+		.size = reader->info.size,
+		.verdict = pull->confirmed ? CACHE_REVALIDATED : CACHE_HIT,
+		.reader = reader,
+	};
+	return BW_OK;
+}
+
+/* The longest a reader waits for the next byte before it believes that the fill
+ * is stuck: what the fill itself allows for a round over all mirrors, twice. */
+static int64_t patience_ms(const struct upstream *upstream)
+{
+	const struct upstream_config *config = upstream_configuration(upstream);
+	int64_t round = config->timeouts.connect_ms + config->timeouts.first_byte_ms +
+			config->timeouts.stall_ms;
+
+	return 2 * round * (int64_t)config->urls.count;
+}
+
+static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bool *ret_again,
+			     struct error *error)
+{
+	struct fill_source wanted = {
+		.set = pull->source->set,
+		.upstream = pull->source->upstream,
+		.repository = pull->source->repository,
+		.digest = *pull->digest,
+		.has_size = pull->has_size,
+		.size = pull->size,
+	};
+	struct fill *fill = NULL;
+	bool same_source;
+	uint64_t size;
+	enum status status;
+
+	status = fill_join(pull->cache->fills, &wanted, &fill, &same_source, error);
+	if (status != BW_OK)
+		return status;
+	if (!same_source && !pull->granted)
+		status = confirm(pull, error);
+	if (status == BW_OK)
+		status = fill_wait_size(fill, deadline_in(FIRST_BYTE_PATIENCE_MS), &size, error);
+	if (status == BW_OK) {
+		*ret_blob = (struct blob_source){
+			.size = size,
+			.verdict = CACHE_MISS,
+			.fill = fill,
+			.patience_ms = patience_ms(pull->source->upstream),
+		};
+		return BW_OK;
+	}
+	fill_unref(fill);
+	/* another source's failure says nothing about ours */
+	*ret_again =
+		status == BW_CONFLICT || (!same_source && status != BW_TIMEOUT && pull->granted);
+	return status;
+}
+
+/* Grants by a link what no manifest lists but this upstream has given. */
+static void remember_grant(struct pull *pull, uint64_t size)
+{
+	if (!pull->granted || pull->confirmed)
+		content_link_blob(pull->cache->content, pull->source->stored, pull->digest, size,
+				  NULL);
+}
+
+static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, struct error *error)
+{
+	enum status status = BW_ABSENT;
+	bool again = true;
+
+	for (unsigned looks = 0; again && looks < LOOKS_MAX; looks++) {
+		again = false;
+		status = open_stored(pull, ret_blob, error);
+		if (status == BW_OK)
+			break;
+		if (status != BW_ABSENT && !pull->granted)
+			return status;
+		if (negative_has(pull->cache->negatives, pull->key))
+			return known_absent(pull, error);
+		status = join_fill(pull, ret_blob, &again, error);
+	}
+	if (status == BW_OK)
+		remember_grant(pull, ret_blob->size);
+	if (status == BW_ABSENT)
+		remember_absent(pull);
+	return status;
+}
+
+static void count(const struct cache_source *source, enum status status, enum cache_verdict verdict)
+{
+	const char *upstream = upstream_name(source->upstream);
+
+	metric_inc(M_PROXY_REQUESTS, "blob", upstream);
+	if (status == BW_OK && verdict != CACHE_MISS)
+		metric_inc(M_PROXY_HITS, "blob", upstream);
+	else
+		metric_inc(M_PROXY_MISSES, "blob", upstream);
+}
+
+enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
+			    const struct digest *digest, struct blob_source *ret_blob,
+			    struct error *error)
+{
+	struct blob_source blob = {0};
+	struct pull pull;
+	enum status status;
+
+	begin_pull(&pull, cache, source, digest);
+	status = open_blob(&pull, &blob, error);
+	count(source, status, blob.verdict);
+	if (status == BW_OK)
+		*ret_blob = blob;
+	return status;
+}
+
+enum status cache_stat_blob(struct cache *cache, const struct cache_source *source,
+			    const struct digest *digest, uint64_t *ret_size,
+			    enum cache_verdict *ret_verdict, struct error *error)
+{
+	enum cache_verdict verdict = CACHE_MISS;
+	struct pull pull;
+	uint64_t size;
+	enum status status;
+
+	begin_pull(&pull, cache, source, digest);
+	status = content_stat_blob(cache->content, digest, &size, NULL);
+	if (status == BW_OK && pull.granted) {
+		verdict = CACHE_HIT;
+	} else {
+		bool stored = status == BW_OK;
+
+		status = confirm(&pull, error);
+		if (status == BW_OK && stored) {
+			verdict = CACHE_REVALIDATED;
+			remember_grant(&pull, size);
+		} else if (status == BW_OK) {
+			size = pull.size;
+		}
+	}
+	count(source, status, verdict);
+	if (status != BW_OK)
+		return status;
+	*ret_size = size;
+	*ret_verdict = verdict;
+	return BW_OK;
+}
