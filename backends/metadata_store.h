@@ -63,7 +63,8 @@ struct document_entry {
 };
 void document_entry_release(struct document_entry *entry);
 
-/* Return false to stop. `tag` is valid during the call. */
+/* Return false to stop. `tag` is valid during the call, which must not use the
+ * store. */
 typedef bool (*tag_list_fn)(void *context, const char *tag);
 
 struct metadata_store_ops {

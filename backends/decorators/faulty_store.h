@@ -10,10 +10,10 @@
 
 /* Thread-safe to change while the store is in use. */
 struct fault_plan {
-	_Atomic unsigned every;  /* 0: never, 1: always, n: each n-th call */
-	_Atomic int status;      /* an enum status */
-	const char *action;      /* the table's name of it ("open"), NULL: all */
-	_Atomic unsigned calls;  /* counted by the decorator */
+	_Atomic unsigned every; /* 0: never, 1: always, n: each n-th call */
+	_Atomic int status; /* an enum status */
+	const char *action; /* the table's name of it ("open"), NULL: all */
+	_Atomic unsigned calls; /* counted by the decorator */
 	_Atomic unsigned failed;
 };
 

@@ -1,0 +1,213 @@
+#include "backends/decorators/metered.h"
+#include "backends/decorators/metered_store.h"
+#include "server/base/memory.h"
+
+struct metered_metadata_store {
+	struct metadata_store base;
+	struct metadata_store_ops ops; /* a copy with the inner store's name */
+	struct metadata_store *inner;
+};
+
+static struct metered_metadata_store *metered(struct metadata_store *store)
+{
+	return container_of(store, struct metered_metadata_store, base);
+}
+
+static enum status end(struct metadata_store *base, const char *action, int64_t start,
+		       enum status status)
+{
+	return metered_end(base->ops->name, action, start, status);
+}
+
+static enum status metered_get_tag(struct metadata_store *base, const char *repository,
+				   const char *tag, struct tag_entry *ret, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_tag", start,
+		   metadata_get_tag(metered(base)->inner, repository, tag, ret, error));
+}
+
+static enum status metered_put_tag(struct metadata_store *base, const char *repository,
+				   const char *tag, const struct tag_entry *entry,
+				   struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_tag", start,
+		   metadata_put_tag(metered(base)->inner, repository, tag, entry, error));
+}
+
+static enum status metered_touch_tag(struct metadata_store *base, const char *repository,
+				     const char *tag, uint64_t version, int64_t validated_at,
+				     struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "touch_tag", start,
+		   metadata_touch_tag(metered(base)->inner, repository, tag, version, validated_at,
+				      error));
+}
+
+static enum status metered_remove_tag(struct metadata_store *base, const char *repository,
+				      const char *tag, uint64_t version, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_tag", start,
+		   metadata_remove_tag(metered(base)->inner, repository, tag, version, error));
+}
+
+static enum status metered_list_tags(struct metadata_store *base, const char *repository,
+				     const char *after, unsigned limit, tag_list_fn fn,
+				     void *context, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_tags", start,
+		   metadata_list_tags(metered(base)->inner, repository, after, limit, fn, context,
+				      error));
+}
+
+static enum status metered_get_manifest(struct metadata_store *base, const char *repository,
+					const struct digest *digest, struct manifest_entry *ret,
+					struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_manifest", start,
+		   metadata_get_manifest(metered(base)->inner, repository, digest, ret, error));
+}
+
+static enum status metered_put_manifest(struct metadata_store *base, const char *repository,
+					const struct manifest_entry *entry,
+					const struct listed_content *listed, size_t listed_count,
+					struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_manifest", start,
+		   metadata_put_manifest(metered(base)->inner, repository, entry, listed,
+					 listed_count, error));
+}
+
+static enum status metered_remove_manifest(struct metadata_store *base, const char *repository,
+					   const struct digest *digest, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_manifest", start,
+		   metadata_remove_manifest(metered(base)->inner, repository, digest, error));
+}
+
+static enum status metered_get_listed(struct metadata_store *base, const char *repository,
+				      const struct digest *digest, uint64_t *ret_size,
+				      struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_listed", start,
+		   metadata_get_listed(metered(base)->inner, repository, digest, ret_size, error));
+}
+
+static enum status metered_put_link(struct metadata_store *base, const char *repository,
+				    const struct listed_content *link, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_link", start,
+		   metadata_put_link(metered(base)->inner, repository, link, error));
+}
+
+static enum status metered_get_blob(struct metadata_store *base, const struct digest *digest,
+				    uint64_t *ret_size, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_blob", start,
+		   metadata_get_blob(metered(base)->inner, digest, ret_size, error));
+}
+
+static enum status metered_put_blob(struct metadata_store *base, const struct digest *digest,
+				    uint64_t size, int64_t stored_at, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_blob", start,
+		   metadata_put_blob(metered(base)->inner, digest, size, stored_at, error));
+}
+
+static enum status metered_remove_blob(struct metadata_store *base, const struct digest *digest,
+				       struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_blob", start,
+		   metadata_remove_blob(metered(base)->inner, digest, error));
+}
+
+static enum status metered_get_document(struct metadata_store *base, const char *repository,
+					const char *kind, const char *key,
+					struct document_entry *ret, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_document", start,
+		   metadata_get_document(metered(base)->inner, repository, kind, key, ret, error));
+}
+
+static enum status metered_put_document(struct metadata_store *base, const char *repository,
+					const char *kind, const char *key,
+					const struct document_entry *entry, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(
+		base, "put_document", start,
+		metadata_put_document(metered(base)->inner, repository, kind, key, entry, error));
+}
+
+static enum status metered_check(struct metadata_store *base, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "check", start, metadata_check(metered(base)->inner, error));
+}
+
+static void metered_free(struct metadata_store *base)
+{
+	struct metered_metadata_store *store = metered(base);
+
+	metadata_store_free(store->inner);
+	free(store);
+}
+
+static const struct metadata_store_ops metered_ops = {
+	.get_tag = metered_get_tag,
+	.put_tag = metered_put_tag,
+	.touch_tag = metered_touch_tag,
+	.remove_tag = metered_remove_tag,
+	.list_tags = metered_list_tags,
+	.get_manifest = metered_get_manifest,
+	.put_manifest = metered_put_manifest,
+	.remove_manifest = metered_remove_manifest,
+	.get_listed = metered_get_listed,
+	.put_link = metered_put_link,
+	.get_blob = metered_get_blob,
+	.put_blob = metered_put_blob,
+	.remove_blob = metered_remove_blob,
+	.get_document = metered_get_document,
+	.put_document = metered_put_document,
+	.check = metered_check,
+	.free = metered_free,
+};
+
+struct metadata_store *metered_metadata_store_new(struct metadata_store *inner)
+{
+	struct metered_metadata_store *store = xmalloc(sizeof(*store));
+
+	*store = (struct metered_metadata_store){.ops = metered_ops, .inner = inner};
+	store->ops.name = inner->ops->name;
+	store->base.ops = &store->ops;
+	return &store->base;
+}
