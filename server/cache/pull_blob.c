@@ -69,22 +69,24 @@ static void begin_pull(struct pull *pull, struct cache *cache, const struct cach
 	pull->has_size = pull->granted;
 }
 
+/* Bytes that are stored for somebody else are this repository's readers' only
+ * after its own upstream has been asked. */
+static enum status grant_if_stored(struct pull *pull, struct error *error)
+{
+	uint64_t size;
+
+	if (pull->granted ||
+	    content_stat_blob(pull->cache->content, pull->digest, &size, NULL) != BW_OK)
+		return BW_OK;
+	return confirm(pull, error);
+}
+
 /* BW_ABSENT: not stored. */
 static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, struct error *error)
 {
 	struct object_reader *reader;
-	uint64_t size;
 	enum status status;
 
-	if (!pull->granted) {
-		status = content_stat_blob(pull->cache->content, pull->digest, &size, error);
-		if (status != BW_OK)
-			return status;
-		status = confirm(pull, error);
-		if (status != BW_OK)
-			/* the upstream's ABSENT must not send the caller to fetch */
-			return status == BW_ABSENT ? BW_DENIED : status;
-	}
 	status = content_open_blob(pull->cache->content, pull->digest, &reader, error);
 	if (status != BW_OK)
 		return status;
@@ -161,11 +163,11 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 
 	for (unsigned looks = 0; again && looks < LOOKS_MAX; looks++) {
 		again = false;
-		status = open_stored(pull, ret_blob, error);
-		if (status == BW_OK)
-			break;
-		if (status != BW_ABSENT && !pull->granted)
+		status = grant_if_stored(pull, error);
+		if (status != BW_OK)
 			return status;
+		if (pull->granted && open_stored(pull, ret_blob, NULL) == BW_OK)
+			break;
 		if (negative_has(pull->cache->negatives, pull->key))
 			return known_absent(pull, error);
 		status = join_fill(pull, ret_blob, &again, error);

@@ -209,27 +209,36 @@ static void refresh_in_background(struct cache *cache, const struct cache_source
 
 /* ---- what is stored ------------------------------------------------------ */
 
-/* The tag's copy from memory or the stores; NULL: none, or none to be had now
- * (then *ret_trouble says why). */
-static struct tag_view *stored_tag(struct cache *cache, const struct cache_source *source,
-				   const struct reference *reference, const char *key,
-				   struct error *ret_trouble)
+static void log_unreadable(const struct question *question, const struct error *trouble)
 {
-	struct tag_view *tag = lru_get(cache->tags, key);
+	log_event(LOG_ERROR, "stored manifest is not readable; the upstream is asked",
+		  LOG_S("repository", question->source->stored),
+		  LOG_S("reference", question->reference->text), LOG_S("error", trouble->message));
+}
+
+/* The tag's copy from memory or the stores; NULL: none, or none to be had. */
+static struct tag_view *stored_tag(const struct question *question)
+{
+	struct cache *cache = question->cache;
+	const struct cache_source *source = question->source;
+	struct tag_view *tag = lru_get(cache->tags, question->key);
 	struct manifest_view *view;
+	struct error trouble = {0};
 	struct tag_entry entry;
 	enum status status;
 
 	if (tag)
 		return tag;
-	status = content_get_tag(cache->content, source->stored, reference->text, &entry,
-				 ret_trouble);
+	status = content_get_tag(cache->content, source->stored, question->reference->text, &entry,
+				 &trouble);
 	if (status == BW_OK)
-		status = cache_stored_manifest(cache, source, &entry.digest, &view, ret_trouble);
+		status = cache_stored_manifest(cache, source, &entry.digest, &view, &trouble);
+	if (status != BW_OK && status != BW_ABSENT)
+		log_unreadable(question, &trouble);
 	if (status != BW_OK)
 		return NULL;
 	tag = tag_view_new(view, &entry);
-	lru_put(cache->tags, key, tag, TAG_COST);
+	lru_put(cache->tags, question->key, tag, TAG_COST);
 	return tag;
 }
 
@@ -279,48 +288,47 @@ static enum status get_by_digest(struct question *question, struct manifest_view
 		return BW_OK;
 	}
 	if (status != BW_ABSENT)
-		log_event(LOG_ERROR, "stored manifest is not readable",
-			  LOG_S("repository", question->source->stored),
-			  LOG_S("digest", question->reference->text),
-			  LOG_S("error", trouble.message));
+		log_unreadable(question, &trouble);
 	if (negative_has(question->cache->negatives, question->key))
 		return cache_known_absent(question->source, "such manifest", error);
 	return ask_upstream(question, ret_view, ret_verdict, error);
+}
+
+static enum freshness freshness_of_copy(struct question *question)
+{
+	const struct upstream_config *config = upstream_configuration(question->source->upstream);
+
+	if (!question->tag)
+		return EXPIRED;
+	question->validated_at = atomic_load(&question->tag->validated_at);
+	return freshness_of(question->validated_at, clock_wall_ms(),
+			    freshness_tag_ttl(config, question->reference->text),
+			    config->stale_while_revalidate_ms);
 }
 
 static enum status get_by_tag(struct question *question, struct manifest_view **ret_view,
 			      enum cache_verdict *ret_verdict, struct error *error)
 {
 	const struct cache_source *source = question->source;
-	const struct upstream_config *config = upstream_configuration(source->upstream);
-	enum freshness freshness = EXPIRED;
-	struct error trouble = {0};
+	enum freshness freshness;
 	enum status status;
 
-	question->tag =
-		stored_tag(question->cache, source, question->reference, question->key, &trouble);
-	if (!question->tag && trouble.code != BW_OK && trouble.code != BW_ABSENT)
-		log_event(LOG_ERROR, "stored tag is not readable",
-			  LOG_S("repository", source->stored),
-			  LOG_S("tag", question->reference->text), LOG_S("error", trouble.message));
-	if (question->tag)
-		freshness = freshness_of(atomic_load(&question->tag->validated_at), clock_wall_ms(),
-					 freshness_tag_ttl(config, question->reference->text),
-					 config->stale_while_revalidate_ms);
-}
-if (freshness != EXPIRED) {
-	if (freshness == STALE_USABLE)
-		refresh_in_background(question->cache, source, question->reference, question->tag);
-	*ret_view = manifest_view_ref(question->tag->view);
-	*ret_verdict = CACHE_HIT;
-	status = BW_OK;
-} else if (!question->tag && negative_has(question->cache->negatives, question->key)) {
-	status = cache_known_absent(source, "such tag", error);
-} else {
-	status = ask_upstream(question, ret_view, ret_verdict, error);
-}
-tag_view_unref(question->tag);
-return status;
+	question->tag = stored_tag(question);
+	freshness = freshness_of_copy(question);
+	if (freshness != EXPIRED) {
+		if (freshness == STALE_USABLE)
+			refresh_in_background(question->cache, source, question->reference,
+					      question->tag);
+		*ret_view = manifest_view_ref(question->tag->view);
+		*ret_verdict = CACHE_HIT;
+		status = BW_OK;
+	} else if (!question->tag && negative_has(question->cache->negatives, question->key)) {
+		status = cache_known_absent(source, "such tag", error);
+	} else {
+		status = ask_upstream(question, ret_view, ret_verdict, error);
+	}
+	tag_view_unref(question->tag);
+	return status;
 }
 
 static void count(const struct cache_source *source, enum status status, enum cache_verdict verdict)
