@@ -137,7 +137,7 @@ int file_sync_parent(const char *path)
 }
 
 /* Reads to the end, whatever fstat says of the size: pipes and files of /proc
- * have none. Up to max + 1 bytes, so that the caller sees what is too much. */
+ * have none. Stops soon after `max`, so that the caller sees what is too much. */
 static int read_to_end(int fd, size_t max, char **ret_text, size_t *ret_length)
 {
 	size_t capacity = 4096;
@@ -145,9 +145,7 @@ static int read_to_end(int fd, size_t max, char **ret_text, size_t *ret_length)
 	char *text = xmalloc(capacity);
 
 	while (length <= max) {
-		size_t room = capacity - 1 - length;
-		ssize_t got =
-			read(fd, text + length, room <= max - length ? room : max - length + 1);
+		ssize_t got = read(fd, text + length, capacity - 1 - length);
 
 		if (got < 0 && errno == EINTR)
 			continue;

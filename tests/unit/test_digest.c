@@ -49,6 +49,8 @@ static void test_malformed_digests(void **state)
 		"sha256:",
 		"sha256:abc",
 		ABC_256 "0",
+		ABC_256 "00",
+		ABC_512 "00",
 		" " ABC_256,
 		ABC_256 " ",
 		"SHA256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",

@@ -102,6 +102,24 @@ static void test_threads_start_as_needed(void **state)
 	assert_int_equal(gate.running, 5);
 }
 
+static void test_idle_threads_are_used_again(void **state)
+{
+	struct work_pool *pool = work_pool_new("pool", 4, 10);
+	deadline_ms deadline = deadline_in(30000);
+
+	(void)state;
+	open_gate();
+	for (int i = 0; i < 20; i++) {
+		assert_true(work_pool_submit(pool, pass_gate, NULL));
+		while (work_pool_load(pool) > 0) {
+			assert_false(deadline_passed(deadline));
+			sched_yield();
+		}
+		assert_int_equal(work_pool_threads(pool), 1);
+	}
+	work_pool_free(pool);
+}
+
 static void test_full_queue_refuses(void **state)
 {
 	struct work_pool *pool = work_pool_new("pool", 2, 3);
@@ -238,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_GATE(test_order_and_completion),
 		WITH_GATE(test_threads_start_as_needed),
+		WITH_GATE(test_idle_threads_are_used_again),
 		WITH_GATE(test_full_queue_refuses),
 		WITH_GATE(test_idle_threads_end_and_start_again),
 		WITH_GATE(test_tasks_may_submit),
