@@ -24,7 +24,7 @@ struct buf {
 #define BUF_INIT(maximum) ((struct buf){.max = (maximum)})
 
 void buf_release(struct buf *buf); /* frees and zeroes, keeps max */
-void buf_reset(struct buf *buf);   /* empties, keeps the memory, clears overflow */
+void buf_reset(struct buf *buf); /* empties, keeps the memory, clears overflow */
 
 void buf_append(struct buf *buf, const void *bytes, size_t length);
 void buf_append_string(struct buf *buf, const char *string);

@@ -21,20 +21,20 @@
 
 enum status {
 	BW_OK = 0,
-	BW_ABSENT,      /* not there, and the one who answered would know */
-	BW_INVALID,     /* malformed: a name, a body, a file, a header */
-	BW_TOO_LARGE,   /* over a limit of ours */
-	BW_DENIED,      /* the caller, or we at an upstream, may not */
+	BW_ABSENT, /* not there, and the one who answered would know */
+	BW_INVALID, /* malformed: a name, a body, a file, a header */
+	BW_TOO_LARGE, /* over a limit of ours */
+	BW_DENIED, /* the caller, or we at an upstream, may not */
 	BW_UNSUPPORTED, /* well-formed, but not something we do */
 	BW_UNAVAILABLE, /* try later: throttled, breaker open, overloaded, store down */
 	BW_UNREACHABLE, /* no usable answer: refused, reset, DNS, TLS, 5xx, nonsense */
-	BW_TIMEOUT,     /* a deadline passed */
-	BW_CORRUPT,     /* bytes that do not match their digest or length */
-	BW_NO_SPACE,    /* a disk, quota or bounded buffer is full */
-	BW_IO,          /* the operating system said no */
-	BW_CANCELLED,   /* given up because we are stopping */
-	BW_CONFLICT,    /* a newer version is in place, or it exists already */
-	BW_INTERNAL,    /* a bug of ours */
+	BW_TIMEOUT, /* a deadline passed */
+	BW_CORRUPT, /* bytes that do not match their digest or length */
+	BW_NO_SPACE, /* a disk, quota or bounded buffer is full */
+	BW_IO, /* the operating system said no */
+	BW_CANCELLED, /* given up because we are stopping */
+	BW_CONFLICT, /* a newer version is in place, or it exists already */
+	BW_INTERNAL, /* a bug of ours */
 };
 
 /* What went wrong, for a person. Value type; zero-initialise. */
@@ -54,9 +54,8 @@ enum status error_set(struct error *error, enum status code, const char *format,
 
 /* The same, with the text of an errno appended: "open /x: Permission denied".
  * That text is never what is cut. */
-enum status error_set_errno(struct error *error, enum status code, int errnum,
-			    const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+enum status error_set_errno(struct error *error, enum status code, int errnum, const char *format,
+			    ...) __attribute__((format(printf, 4, 5)));
 
 /* Puts "context: " before the message already there. Keeps code. */
 void error_prefix(struct error *error, const char *format, ...)

@@ -24,6 +24,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
  * that a mistake in a label costs neither our memory nor Prometheus'. */
 #define METRIC_MAX_SERIES 4096
 
+/* clang-format off */
 /*     id                     name                                     type       labels ("" unused)                help */
 #define METRICS(X) \
 	X(M_BUILD_INFO,           "registry_build_info",                    METRIC_GAUGE,     "version", "", "",               "The program that runs; always 1.") \
@@ -47,6 +48,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_STORAGE_SECONDS,      "registry_storage_action_seconds",        METRIC_HISTOGRAM, "store", "action", "",           "Time of each action on a store.") \
 	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
 	X(M_RELOADS,              "registry_config_reloads_total",          METRIC_COUNTER,   "result", "", "",                "Reloads by SIGHUP, by result (ok, refused).")
+/* clang-format on */
 
 #define METRIC_ENUM(id, name, type, l1, l2, l3, help) id,
 enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
