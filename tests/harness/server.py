@@ -51,6 +51,7 @@ class Breakwater:
     def __init__(self, folder, upstreams, config=None, environment=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.binary = BINARY
         self.port, self.admin_port = free_port(), free_port()
         self.root = self.folder / "store"
         self.config_file = self.folder / "breakwater.yaml"
