@@ -59,6 +59,10 @@ static enum status reader_read(struct object_reader *base, uint64_t offset, void
 	(void)deadline; /* a local disk cannot be given one */
 	if (length > left)
 		length = (size_t)left;
+	if (length == 0) { /* where pread(2) would refuse a huge offset */
+		*ret_length = 0;
+		return BW_OK;
+	}
 	got = file_pread_all(reader->fd, target, length, offset);
 	if (got < 0)
 		return error_set_errno(error, BW_IO, (int)-got, "read object %s", reader->key);
