@@ -22,7 +22,7 @@
 
 struct breaker {
 	pthread_mutex_t lock; /* covers all below; leaf, never held over I/O */
-	unsigned failures;    /* in a row */
+	unsigned failures; /* in a row */
 	int64_t open_until_ms; /* monotonic; 0: closed */
 	int64_t pause_ms;
 	int64_t throttled_until_ms; /* monotonic */

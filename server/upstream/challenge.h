@@ -14,7 +14,7 @@ enum challenge_scheme { CHALLENGE_NONE, CHALLENGE_BASIC, CHALLENGE_BEARER };
 
 struct challenge {
 	enum challenge_scheme scheme;
-	char realm[CHALLENGE_VALUE_MAX];   /* Bearer: the token service's URL */
+	char realm[CHALLENGE_VALUE_MAX]; /* Bearer: the token service's URL */
 	char service[CHALLENGE_VALUE_MAX]; /* "" when not given */
 	char scope[CHALLENGE_VALUE_MAX];
 	char error[CHALLENGE_VALUE_MAX]; /* "invalid_token", "insufficient_scope"; "" */

@@ -32,7 +32,6 @@ enum status token_get(struct token_cache *cache, const char *realm, const char *
 
 /* Forgets a token that an upstream has refused. */
 void token_forget(struct token_cache *cache, const char *realm, const char *service,
-		  const char *scope, const struct credential_config *credential,
-		  const char *token);
+		  const char *scope, const struct credential_config *credential, const char *token);
 
 #endif

@@ -1,12 +1,15 @@
 /*
  * One HTTP exchange on libcurl: a request line, headers, a body that streams
- * into a callback. No redirect is followed, no credential is known, nothing is
- * retried here; this is the only file of the folder that talks to libcurl's
- * easy interface.
+ * into a callback, on the caller's thread. No redirect is followed, no
+ * credential is known, and nothing is retried here, but for what libcurl does
+ * when a kept connection turns out to be closed; this is the only file of the
+ * folder that talks to libcurl's easy interface. Proxies are those of the
+ * environment (https_proxy, no_proxy).
  *
  * Handles are kept for reuse by a pool: a connection opened with one
  * credential's name is never used for another's (libcurl has confused
- * authenticated connections), and TLS is verified on every handle.
+ * authenticated connections), and TLS is verified on every handle. The process
+ * ignores SIGPIPE: libcurl is told to leave signals alone.
  */
 #ifndef UPSTREAM_TRANSFER_H
 #define UPSTREAM_TRANSFER_H
@@ -21,18 +24,21 @@
 struct transfer_pool;
 
 struct transfer_options {
-	const char *ca_file; /* "" or NULL: the system's */
+	const char *ca_file; /* trusted besides the system's folder; "" or NULL: none */
 	bool insecure_skip_verify;
-	int64_t connect_ms;    /* name look-up, TCP and TLS together */
+	int64_t connect_ms; /* name look-up, TCP and TLS together */
 	int64_t first_byte_ms; /* from the request sent to the status line */
-	int64_t stall_ms;      /* no body byte for this long */
-	unsigned max_idle;     /* handles kept */
+	int64_t stall_ms; /* no body byte for this long */
+	unsigned max_idle; /* handles kept */
 };
 
 struct transfer_pool *transfer_pool_new(const struct transfer_options *options);
 void transfer_pool_free(struct transfer_pool *pool); /* no transfer may be running */
 
-enum transfer_method { TRANSFER_GET, TRANSFER_HEAD, TRANSFER_POST };
+enum transfer_method { TRANSFER_GET, TRANSFER_HEAD };
+const char *transfer_method_name(enum transfer_method method); /* "GET" */
+
+#define TRANSFER_MAX_CHALLENGES 4
 
 struct transfer_headers {
 	char *content_type; /* each NULL when absent; last value wins */
@@ -45,7 +51,7 @@ struct transfer_headers {
 	char *ratelimit_limit;
 	char *ratelimit_remaining;
 	char *oci_filters_applied;
-	char *www_authenticate[4]; /* in order; NULL-terminated or full */
+	char *www_authenticate[TRANSFER_MAX_CHALLENGES]; /* in order; NULL after the last */
 	bool has_content_length;
 	uint64_t content_length;
 };
@@ -60,13 +66,12 @@ void transfer_response_release(struct transfer_response *response);
 struct transfer_request {
 	enum transfer_method method;
 	const char *url;
-	const char *connection_key;      /* handles are shared only within one key */
-	const char *authorization;       /* header value or NULL; secret */
-	const char *accept;              /* or NULL */
-	const char *range;               /* "bytes=5-" or NULL */
-	const char *form;                /* POST body, x-www-form-urlencoded, or NULL */
-	deadline_ms deadline;            /* absolute end, besides the options' limits */
-	const _Atomic bool *cancelled;   /* becomes true: end soon with BW_CANCELLED; or NULL */
+	const char *connection_key; /* handles are shared only within one key */
+	const char *authorization; /* header value or NULL; secret */
+	const char *accept; /* or NULL */
+	const char *range; /* "bytes=5-" or NULL */
+	deadline_ms deadline; /* absolute end, besides the options' limits */
+	const _Atomic bool *cancelled; /* becomes true: end soon with BW_CANCELLED; or NULL */
 
 	/* Called once, when the status and all headers are there, before any body
 	 * byte; false ends the exchange with BW_OK (the body is not wanted). May
@@ -81,7 +86,8 @@ struct transfer_request {
 /* BW_OK: an HTTP response came, whatever its status, and its body was received
  * whole (as long as Content-Length or chunking said) or was not wanted.
  * BW_TIMEOUT: connect, first byte, stall or deadline, and the message says
- * which. BW_UNREACHABLE: DNS, refused, reset, TLS, ended early, nonsense.
+ * which. BW_UNREACHABLE: DNS, refused, reset, TLS, ended early, nonsense (more
+ * than 100 header lines or 64 KiB of them, control bytes, two lengths).
  * BW_CANCELLED. On failure *ret_response may still hold status and headers that
  * came; release it in every case. Messages name the URL without its query. */
 enum status transfer_run(struct transfer_pool *pool, const struct transfer_request *request,

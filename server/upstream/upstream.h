@@ -68,22 +68,22 @@ const char *upstream_credential_name(const struct upstream *upstream, const char
 /* A manifest or its head. */
 struct upstream_manifest {
 	struct digest digest; /* of the body, or (HEAD) as the upstream says */
-	char *media_type;     /* owned */
-	char *body;           /* owned; NULL after a HEAD */
-	size_t body_length;   /* HEAD: Content-Length */
+	char *media_type; /* owned */
+	char *body; /* owned; NULL after a HEAD */
+	size_t body_length; /* HEAD: Content-Length */
 };
 void upstream_manifest_release(struct upstream_manifest *manifest);
 
 /* GET. The body is hashed: it must match the reference when that is a digest,
  * and a Docker-Content-Digest of sha256/sha512 when the upstream sent one. */
 enum status upstream_get_manifest(struct upstream *upstream, const char *repository,
-				  const struct reference *reference,
-				  struct upstream_manifest *ret, struct error *error);
+				  const struct reference *reference, struct upstream_manifest *ret,
+				  struct error *error);
 
 /* HEAD. BW_UNSUPPORTED when the reply lacks a digest: ask with GET then. */
 enum status upstream_head_manifest(struct upstream *upstream, const char *repository,
-				   const struct reference *reference,
-				   struct upstream_manifest *ret, struct error *error);
+				   const struct reference *reference, struct upstream_manifest *ret,
+				   struct error *error);
 
 /* Where a blob's bytes go. */
 struct blob_sink {
@@ -118,8 +118,8 @@ enum status upstream_probe_blob(struct upstream *upstream, const char *repositor
 struct upstream_document {
 	char *body; /* owned, NUL-terminated */
 	size_t body_length;
-	char *media_type;    /* owned; may be NULL */
-	char *next;          /* owned; NULL: this was the last page */
+	char *media_type; /* owned; may be NULL */
+	char *next; /* owned; NULL: this was the last page */
 	bool filters_applied; /* OCI-Filters-Applied: artifactType */
 };
 void upstream_document_release(struct upstream_document *document);
