@@ -81,9 +81,7 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 			    const struct digest *digest, uint64_t *ret_size,
 			    enum cache_verdict *ret_verdict, struct error *error);
 
-/* All tags of the repository, sorted by bytes: a JSON array of strings' worth
- * of names in one block. The caller frees *ret_tags and each string with
- * tag_names_free. */
+/* All tags of the repository, sorted by bytes. Release with tag_names_release. */
 struct tag_names {
 	char **names;
 	size_t count;
