@@ -19,8 +19,7 @@ struct registry;
 struct content;
 
 /* Keeps a reference to `config`; `content` and `cache` stay the caller's. */
-struct registry *registry_new(struct content *content, struct cache *cache,
-			      struct config *config);
+struct registry *registry_new(struct content *content, struct cache *cache, struct config *config);
 /* New upstreams and policies for the requests that begin from now on. */
 void registry_reload(struct registry *registry, struct config *config);
 void registry_free(struct registry *registry);
@@ -40,16 +39,16 @@ struct api_failure {
 struct target {
 	struct upstream_set *set; /* held while the target lives */
 	struct upstream *upstream;
-	char repository[REPOSITORY_MAX + 1];                /* at the upstream */
-	char stored[HOST_MAX + 1 + REPOSITORY_MAX + 1];     /* in our stores */
+	char repository[REPOSITORY_MAX + 1]; /* at the upstream */
+	char stored[HOST_MAX + 1 + REPOSITORY_MAX + 1]; /* in our stores */
+	bool by_ns; /* named by ?ns=, which links to further pages then carry on */
 };
 
 /* `name` is the <name> of the path, percent-decoding done. `ns` and `host` may
  * be NULL. False: *failure is set (400 NAME_INVALID, 404 NAME_UNKNOWN, 403
  * DENIED by allow/deny). */
-bool registry_resolve(struct registry *registry, const char *name, const char *ns,
-		      const char *host, struct target *ret_target,
-		      struct api_failure *failure);
+bool registry_resolve(struct registry *registry, const char *name, const char *ns, const char *host,
+		      struct target *ret_target, struct api_failure *failure);
 void target_release(struct target *target);
 const char *target_namespace(const struct target *target); /* for OCI-Namespace; NULL: none */
 
@@ -60,13 +59,12 @@ bool registry_get_manifest(struct registry *registry, const struct target *targe
 			   enum cache_verdict *ret_verdict, struct api_failure *failure);
 
 /* GET of /v2/<name>/blobs/<digest>; release *ret_blob. */
-bool registry_open_blob(struct registry *registry, const struct target *target,
-			const char *digest, struct blob_source *ret_blob,
-			struct api_failure *failure);
+bool registry_open_blob(struct registry *registry, const struct target *target, const char *digest,
+			struct blob_source *ret_blob, struct api_failure *failure);
 /* HEAD. */
-bool registry_stat_blob(struct registry *registry, const struct target *target,
-			const char *digest, uint64_t *ret_size,
-			enum cache_verdict *ret_verdict, struct api_failure *failure);
+bool registry_stat_blob(struct registry *registry, const struct target *target, const char *digest,
+			uint64_t *ret_size, enum cache_verdict *ret_verdict,
+			struct api_failure *failure);
 
 /* A finished JSON body. */
 struct registry_document {
@@ -83,15 +81,14 @@ void registry_document_release(struct registry_document *document);
 /* GET of /v2/<name>/tags/list. `n` as the query has it (NULL: all, up to
  * TAGS_PAGE_MAX), `last` likewise. `name` is how the client called the
  * repository and is what the body and the link say. */
-bool registry_list_tags(struct registry *registry, const struct target *target,
-			const char *name, const char *n, const char *last,
-			struct registry_document *ret_document, struct api_failure *failure);
+bool registry_list_tags(struct registry *registry, const struct target *target, const char *name,
+			const char *n, const char *last, struct registry_document *ret_document,
+			struct api_failure *failure);
 
 /* GET of /v2/<name>/referrers/<digest>?artifactType=. */
 bool registry_get_referrers(struct registry *registry, const struct target *target,
 			    const char *digest, const char *artifact_type,
-			    struct registry_document *ret_document,
-			    struct api_failure *failure);
+			    struct registry_document *ret_document, struct api_failure *failure);
 
 /* For /readyz: our own stores only. */
 enum status registry_check(struct registry *registry, struct error *error);
