@@ -44,8 +44,8 @@ struct credential_config {
 
 /* One line of an upstream's `credentials`: repositories that match use it. */
 struct credential_rule {
-	char *match;             /* a pattern (str_glob_match); the longest match wins */
-	struct string_list use;  /* exactly one name here: of `credentials`, or "anonymous" */
+	char *match; /* a pattern (str_glob_match); the longest match wins */
+	struct string_list use; /* exactly one name here: of `credentials`, or "anonymous" */
 	const struct credential_config *credential; /* resolved; NULL: anonymous */
 };
 
@@ -53,6 +53,9 @@ struct tag_ttl {
 	char *tags; /* a pattern */
 	int64_t ttl_ms;
 };
+
+/* Who decides about a pull from an upstream. */
+enum access_mode { ACCESS_POLICY };
 
 enum stale_reason { STALE_ON_NETWORK = 1, STALE_ON_5XX = 2, STALE_ON_429 = 4 };
 
@@ -66,6 +69,7 @@ struct upstream_config {
 	size_t credential_count;
 	struct string_list allow; /* repository patterns; default ["**"] */
 	struct string_list deny;
+	enum access_mode access;
 	int64_t manifest_ttl_ms;
 	int64_t stale_while_revalidate_ms;
 	bool prefetch_layers;
@@ -86,6 +90,7 @@ struct upstream_config {
 };
 
 struct config {
+	unsigned version; /* of the file's format */
 	struct {
 		enum log_level level;
 		enum log_format format;

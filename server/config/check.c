@@ -1,0 +1,219 @@
+#include "server/config/check.h"
+
+#include "server/base/file.h"
+#include "server/base/memory.h"
+#include "server/config/string_list.h"
+
+#include <string.h>
+
+/* The member's place in the file, or that of the map it is missing from. */
+static struct mark member_mark(const struct node *map, const char *key)
+{
+	const struct node *member = node_get(map, key);
+
+	if (member)
+		return member->mark;
+	return map->key ? map->key_mark : map->mark;
+}
+
+static void read_password(struct credential_config *credential, const struct node *node,
+			  struct problems *problems)
+{
+	struct error error = {0};
+	char *password;
+
+	if (file_read_secret(credential->password_file, &password, &error) != BW_OK) {
+		problems_add(problems, member_mark(node, "passwordFile"),
+			     "credentials.%s.passwordFile: %s", credential->name, error.message);
+		return;
+	}
+	free(credential->password);
+	credential->password = password;
+}
+
+static void check_credential(struct credential_config *credential, const struct node *node,
+			     struct problems *problems)
+{
+	const char *name = credential->name;
+
+	if (strcmp(name, "anonymous") == 0) {
+		problems_add(problems, node->key_mark,
+			     "credentials.anonymous: the name means \"no credential\"; choose "
+			     "another one");
+		return;
+	}
+	/* what is missing from a credential of another kind is not worth a word */
+	if (node_get(node, "dockerConfigFile") || node_get(node, "exec"))
+		return;
+	if (*credential->username == '\0')
+		problems_add(problems, member_mark(node, "username"),
+			     "credentials.%s.username: it is missing or empty", name);
+	else if (strchr(credential->username, ':'))
+		problems_add(problems, member_mark(node, "username"),
+			     "credentials.%s.username: a user name cannot have a ':'", name);
+	if (node_get(node, "password") && node_get(node, "passwordFile"))
+		problems_add(problems, member_mark(node, "passwordFile"),
+			     "credentials.%s: both password and passwordFile; remove one", name);
+	else if (!node_get(node, "password") && !node_get(node, "passwordFile"))
+		problems_add(problems, node->key_mark,
+			     "credentials.%s: neither password nor passwordFile", name);
+	else if (*credential->password_file)
+		read_password(credential, node, problems);
+}
+
+static const struct credential_config *find_credential(const struct config *config,
+						       const char *name)
+{
+	for (size_t i = 0; i < config->credential_count; i++)
+		if (strcmp(config->credentials[i].name, name) == 0)
+			return &config->credentials[i];
+	return NULL;
+}
+
+/* Resolves the one name a rule uses; false fills the error. */
+static bool resolve_use(const struct config *config, struct credential_rule *rule,
+			struct error *error)
+{
+	const char *name;
+
+	if (rule->use.count != 1) {
+		error_set(error, BW_UNSUPPORTED, "%s",
+			  rule->use.count ? "more than one credential for a rule is not supported "
+					    "yet by this version"
+					  : "it names no credential; \"anonymous\" is one, too");
+		return false;
+	}
+	name = rule->use.items[0];
+	rule->credential = find_credential(config, name);
+	if (rule->credential || strcmp(name, "anonymous") == 0)
+		return true;
+	error_set(error, BW_INVALID, "\"%.80s\" is not one of `credentials`", name);
+	return false;
+}
+
+static void check_rule(const struct config *config, struct upstream_config *upstream, size_t index,
+		       const struct node *node, struct problems *problems)
+{
+	struct credential_rule *rule = &upstream->credentials[index];
+	const struct node *use = node_get(node, "use");
+	struct error error = {0};
+
+	/* when it is missing, or no list, that has been said */
+	if (use && use->kind == NODE_LIST && !resolve_use(config, rule, &error))
+		problems_add(problems, use->mark, "proxy.upstreams.%s.credentials[%zu].use: %s",
+			     upstream->name, index, error.message);
+	for (size_t i = 0; i < index; i++)
+		if (*rule->match && strcmp(upstream->credentials[i].match, rule->match) == 0)
+			problems_add(problems, member_mark(node, "match"),
+				     "proxy.upstreams.%s.credentials[%zu].match: the same as in "
+				     "an earlier rule",
+				     upstream->name, index);
+}
+
+/* A name that requests may find an upstream by. */
+struct known_name {
+	const char *name;
+	struct mark mark;
+};
+
+static int compare_names(const void *left, const void *right)
+{
+	const struct known_name *a = left;
+	const struct known_name *b = right;
+	int order = strcmp(a->name, b->name);
+
+	if (order != 0)
+		return order;
+	return (a->mark.line > b->mark.line) - (a->mark.line < b->mark.line);
+}
+
+static size_t count_names(const struct config *config)
+{
+	size_t count = config->proxy.upstream_count;
+
+	for (size_t i = 0; i < config->proxy.upstream_count; i++)
+		count += config->proxy.upstreams[i].aliases.count;
+	return count;
+}
+
+/* Sorted, because a file may hold tens of thousands of them. */
+static void check_unique_names(const struct config *config, const struct node *upstreams,
+			       struct problems *problems)
+{
+	size_t count = count_names(config);
+	struct known_name *names = xcalloc(count + 1, sizeof(*names));
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->proxy.upstream_count; i++) {
+		const struct upstream_config *upstream = &config->proxy.upstreams[i];
+		const struct node *node = upstreams->items[i];
+
+		names[n++] = (struct known_name){upstream->name, node->key_mark};
+		for (size_t j = 0; j < upstream->aliases.count; j++)
+			names[n++] = (struct known_name){upstream->aliases.items[j],
+							 member_mark(node, "aliases")};
+	}
+	qsort(names, n, sizeof(*names), compare_names);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(names[i - 1].name, names[i].name) == 0)
+			problems_add(problems, names[i].mark,
+				     "proxy.upstreams: %s is the name or alias of two upstreams",
+				     names[i].name);
+	free(names);
+}
+
+static void check_upstream(const struct config *config, struct upstream_config *upstream,
+			   const struct node *node, struct problems *problems)
+{
+	const struct node *urls = node_get(node, "urls");
+
+	if (urls && urls->kind == NODE_LIST && upstream->urls.count == 0)
+		problems_add(problems, urls->mark,
+			     "proxy.upstreams.%s.urls: at least one is needed; remove the key for "
+			     "the default",
+			     upstream->name);
+	for (size_t i = 0; i < upstream->credential_count; i++)
+		check_rule(config, upstream, i, node_get(node, "credentials")->items[i], problems);
+}
+
+static const struct upstream_config *find_upstream(const struct config *config, const char *host)
+{
+	for (size_t i = 0; i < config->proxy.upstream_count; i++)
+		if (strcmp(config->proxy.upstreams[i].name, host) == 0 ||
+		    string_list_contains(&config->proxy.upstreams[i].aliases, host))
+			return &config->proxy.upstreams[i];
+	return NULL;
+}
+
+static void check_default_upstream(struct config *config, const struct node *proxy,
+				   struct problems *problems)
+{
+	const char *host = config->proxy.default_upstream;
+	const struct upstream_config *upstream = find_upstream(config, host);
+
+	if (*host == '\0')
+		return;
+	if (!upstream) {
+		problems_add(problems, member_mark(proxy, "defaultUpstream"),
+			     "proxy.defaultUpstream: \"%.80s\" is not one of proxy.upstreams",
+			     host);
+		return;
+	}
+	free(config->proxy.default_upstream);
+	config->proxy.default_upstream = xstrdup(upstream->name);
+}
+
+void check_config(struct config *config, const struct node *root, struct problems *problems)
+{
+	const struct node *credentials = node_get(root, "credentials");
+	const struct node *proxy = node_get(root, "proxy");
+	const struct node *upstreams = node_get(proxy, "upstreams");
+
+	for (size_t i = 0; i < config->credential_count; i++)
+		check_credential(&config->credentials[i], credentials->items[i], problems);
+	for (size_t i = 0; i < config->proxy.upstream_count; i++)
+		check_upstream(config, &config->proxy.upstreams[i], upstreams->items[i], problems);
+	if (config->proxy.upstream_count)
+		check_unique_names(config, upstreams, problems);
+	check_default_upstream(config, proxy, problems);
+}
