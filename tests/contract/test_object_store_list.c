@@ -10,7 +10,6 @@ static const char *const sorted_keys[] = {
 	"-",
 	"..a/b",
 	"A/z",
-
 	"a-b/c",
 	"a.b",
 	"a/-",
