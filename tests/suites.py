@@ -115,6 +115,11 @@ def unit(suite):
         suite.ctest("build/asan", "unit|contract")
 
 
+def properties(suite):
+    if suite.build("asan", "property_driver"):
+        suite.pytest("tests/property", env=SANITIZERS)
+
+
 def concurrency(suite):
     if suite.build("tsan"):
         suite.ctest("build/tsan", "concurrency")
@@ -156,8 +161,8 @@ def fuzz(suite):
             suite.outcome.fail(f"{source.stem}: its input lies in {LOGS}")
 
 
-SUITES = {"lint": lint, "unit": unit, "concurrency": concurrency, "http": http,
-          "http-asan": http_asan, "e2e": e2e, "fuzz": fuzz}
+SUITES = {"lint": lint, "unit": unit, "properties": properties, "concurrency": concurrency,
+          "http": http, "http-asan": http_asan, "e2e": e2e, "fuzz": fuzz}
 
 
 def run_suite(name, options):
