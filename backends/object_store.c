@@ -162,10 +162,13 @@ static enum status adopt_by_copy(struct object_store *store, const char *key, co
 				 struct error *error)
 {
 	struct object_info info;
-	enum status status = object_stat(store, key, &info, error);
+	struct error why = {0};
+	enum status status = object_stat(store, key, &info, &why);
 
 	if (status == BW_ABSENT)
 		status = copy_to_key(store, key, path, error);
+	else if (status && error)
+		*error = why;
 	if (status)
 		return status;
 	if (unlink(path) < 0)

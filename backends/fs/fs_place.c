@@ -88,25 +88,25 @@ static int sync_folder(const struct fs_store *store, const char *key, size_t len
 	return failed;
 }
 
-static enum status sync_failed(const struct fs_store *store, const char *key, int errnum,
-			       struct error *error)
+/* Syncs every folder above the first `length` bytes of the key, up to ROOT. */
+static enum status sync_above(const struct fs_store *store, const char *key, size_t length,
+			      struct error *error)
 {
-	return error_set_errno(error, BW_IO, errnum, "sync the folders of %s/%s", store->root, key);
-}
-
-enum status fs_sync_folders(struct fs_store *store, const char *key, struct error *error)
-{
-	size_t length = strlen(key);
-
-	do {
+	while (length > 0) {
 		int failed;
 
 		length = parent_length(key, length);
 		failed = sync_folder(store, key, length);
 		if (failed)
-			return sync_failed(store, key, -failed, error);
-	} while (length > 0);
+			return error_set_errno(error, BW_IO, -failed, "sync the folders of %s/%s",
+					       store->root, key);
+	}
 	return BW_OK;
+}
+
+enum status fs_sync_folders(struct fs_store *store, const char *key, struct error *error)
+{
+	return sync_above(store, key, strlen(key), error);
 }
 
 /* mkdir -p for the folder of `key`, each new one durable in the one above.
@@ -218,6 +218,6 @@ enum status fs_place(struct fs_store *store, int from_fd, const char *name, cons
 	if (result < 0)
 		return place_failed(store, key, -result, error);
 	if (atomic_load(&store->making_folders) > 0)
-		return fs_sync_folders(store, key, error);
+		return sync_above(store, key, parent_length(key, strlen(key)), error);
 	return BW_OK;
 }
