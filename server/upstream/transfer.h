@@ -63,6 +63,10 @@ struct transfer_response {
 };
 void transfer_response_release(struct transfer_response *response);
 
+/* Seconds to wait after a 429 or 503, from Retry-After in either of its forms
+ * (RFC 9110, 10.2.3): 1 to 3600, or 5 when there is none that can be read. */
+int transfer_retry_after(const struct transfer_response *response);
+
 struct transfer_request {
 	enum transfer_method method;
 	const char *url;

@@ -8,6 +8,8 @@
 
 #define MAX_LINES 100
 #define MAX_BYTES ((size_t)64 << 10)
+#define RETRY_AFTER_DEFAULT_S 5
+#define RETRY_AFTER_LONGEST_S 3600
 
 static const struct {
 	const char *name;
@@ -43,6 +45,22 @@ void transfer_response_release(struct transfer_response *response)
 {
 	headers_release(&response->headers);
 	*response = (struct transfer_response){0};
+}
+
+int transfer_retry_after(const struct transfer_response *response)
+{
+	const char *value = response->headers.retry_after;
+	int64_t seconds = RETRY_AFTER_DEFAULT_S;
+	uint64_t number;
+	int64_t when_ms;
+
+	if (value && str_parse_u64(value, strlen(value), &number))
+		seconds = number < RETRY_AFTER_LONGEST_S ? (int64_t)number : RETRY_AFTER_LONGEST_S;
+	else if (value && clock_parse_http(value, &when_ms))
+		seconds = (when_ms - clock_wall_ms() + 999) / 1000;
+	if (seconds > RETRY_AFTER_LONGEST_S)
+		seconds = RETRY_AFTER_LONGEST_S;
+	return seconds < 1 ? 1 : (int)seconds;
 }
 
 static bool refuse(struct head_reader *reader, const char *why)

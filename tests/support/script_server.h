@@ -31,11 +31,15 @@ struct script_reply {
 	const char *bytes;
 	size_t length; /* 0: strlen(bytes) */
 	enum script_then then;
+	char *owned; /* freed when it was sent; or NULL */
 };
 
+/* Called on a connection's thread, for each request's head. What the bytes stand
+ * in must not change later: script_fixed() replies with a copy. */
+typedef struct script_reply (*script_answer)(void *context, const char *request);
+
 struct script_server {
-	/* Called on a connection's thread, for each request's head. */
-	struct script_reply (*answer)(void *context, const char *request);
+	script_answer answer;
 	void *context;
 
 	char url[64]; /* http://127.0.0.1:port */
@@ -116,6 +120,7 @@ static inline void *script_serve(void *argument)
 		reply = server->answer(server->context, head);
 		script_send(connection->fd, reply.bytes,
 			    reply.length ? reply.length : strlen(reply.bytes));
+		free(reply.owned);
 		then = reply.then;
 	}
 	script_end(connection, then);
@@ -158,8 +163,7 @@ static inline int script_listen(char *ret_url, size_t url_size)
 	return fd;
 }
 
-static inline struct script_server *
-script_server_new(struct script_reply (*answer)(void *context, const char *request), void *context)
+static inline struct script_server *script_server_new(script_answer answer, void *context)
 {
 	struct script_server *server = xcalloc(1, sizeof(*server));
 
@@ -188,6 +192,47 @@ static inline void script_server_free(struct script_server *server)
 		free(server->requests[i]);
 	pthread_mutex_destroy(&server->lock);
 	free(server);
+}
+
+/* The same reply to every request, which the test changes as it goes on. */
+struct script_fixed {
+	pthread_mutex_t lock; /* covers the two below */
+	char *bytes;
+	enum script_then then;
+};
+
+static inline void script_fixed_init(struct script_fixed *fixed)
+{
+	*fixed = (struct script_fixed){.lock = PTHREAD_MUTEX_INITIALIZER, .bytes = xstrdup("")};
+}
+
+static inline void script_fixed_release(struct script_fixed *fixed)
+{
+	free(fixed->bytes);
+	pthread_mutex_destroy(&fixed->lock);
+}
+
+static inline void script_fixed_set(struct script_fixed *fixed, const char *bytes,
+				    enum script_then then)
+{
+	pthread_mutex_lock(&fixed->lock);
+	free(fixed->bytes);
+	fixed->bytes = xstrdup(bytes);
+	fixed->then = then;
+	pthread_mutex_unlock(&fixed->lock);
+}
+
+static inline struct script_reply script_fixed_answer(void *context, const char *request)
+{
+	struct script_fixed *fixed = context;
+	struct script_reply reply;
+
+	(void)request;
+	pthread_mutex_lock(&fixed->lock);
+	reply = (struct script_reply){.owned = xstrdup(fixed->bytes), .then = fixed->then};
+	reply.bytes = reply.owned;
+	pthread_mutex_unlock(&fixed->lock);
+	return reply;
 }
 
 static inline unsigned script_requests(struct script_server *server)

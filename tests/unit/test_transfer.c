@@ -12,7 +12,7 @@
 struct client {
 	struct transfer_pool *pool;
 	struct script_server *server;
-	struct script_reply reply;
+	struct script_fixed reply;
 
 	struct buf body;
 	unsigned heads;
@@ -22,12 +22,6 @@ struct client {
 	struct error error;
 };
 
-static struct script_reply give_reply(void *context, const char *request)
-{
-	(void)request;
-	return ((struct client *)context)->reply;
-}
-
 static int start(void **state)
 {
 	static const struct transfer_options options = {
@@ -35,7 +29,8 @@ static int start(void **state)
 	struct client *client = xcalloc(1, sizeof(*client));
 
 	client->pool = transfer_pool_new(&options);
-	client->server = script_server_new(give_reply, client);
+	script_fixed_init(&client->reply);
+	client->server = script_server_new(script_fixed_answer, &client->reply);
 	client->body = BUF_INIT(1 << 20);
 	client->want_body = client->want_bytes = true;
 	*state = client;
@@ -48,6 +43,7 @@ static int end(void **state)
 
 	transfer_pool_free(client->pool);
 	script_server_free(client->server);
+	script_fixed_release(&client->reply);
 	buf_release(&client->body);
 	transfer_response_release(&client->response);
 	free(client);
@@ -96,7 +92,7 @@ static enum status get_reply(struct client *client, const char *bytes, enum scri
 {
 	struct transfer_request request = get(client, client->server->url);
 
-	client->reply = (struct script_reply){.bytes = bytes, .then = then};
+	script_fixed_set(&client->reply, bytes, then);
 	return run(client, &request);
 }
 
@@ -146,7 +142,7 @@ static void the_request_is_plain(void **state)
 	request.authorization = "Bearer secret";
 	request.accept = "application/json";
 	request.range = "bytes=5-";
-	client->reply.bytes = "HTTP/1.1 204 No Content\r\n\r\n";
+	script_fixed_set(&client->reply, "HTTP/1.1 204 No Content\r\n\r\n", SCRIPT_KEEP);
 	assert_int_equal(run(client, &request), BW_OK);
 	sent = client->server->requests[0];
 	assert_ptr_equal(strstr(sent, "GET /v2/a/../b?q=1 HTTP/1.1\r\n"), sent);
@@ -165,7 +161,8 @@ static void head_has_a_length_and_no_body(void **state)
 	struct transfer_request request = get(client, client->server->url);
 
 	request.method = TRANSFER_HEAD;
-	client->reply.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 123456789012\r\n\r\n";
+	script_fixed_set(&client->reply, "HTTP/1.1 200 OK\r\nContent-Length: 123456789012\r\n\r\n",
+			 SCRIPT_KEEP);
 	assert_int_equal(run(client, &request), BW_OK);
 	assert_int_equal(client->response.headers.content_length, 123456789012);
 	assert_int_equal(client->response.body_length, 0);
@@ -342,7 +339,7 @@ static void every_phase_has_its_limit(void **state)
 	assert_int_equal(get_reply(client, "HTTP/1.1 200 OK\r\nX:", SCRIPT_HANG), BW_TIMEOUT);
 
 	request.deadline = deadline_in(100);
-	client->reply = (struct script_reply){.bytes = "", .then = SCRIPT_HANG};
+	script_fixed_set(&client->reply, "", SCRIPT_HANG);
 	assert_int_equal(run(client, &request), BW_TIMEOUT);
 	assert_says(client, "deadline passed");
 	assert_says(client, "waiting for an answer");
@@ -443,7 +440,8 @@ static void connections_are_kept_for_their_key_only(void **state)
 	struct client *client = *state;
 	struct transfer_request request = get(client, client->server->url);
 
-	client->reply.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+	script_fixed_set(&client->reply, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+			 SCRIPT_KEEP);
 	request.authorization = "Basic b25l";
 	request.connection_key = "one";
 	assert_int_equal(run(client, &request), BW_OK);
