@@ -16,6 +16,7 @@ test: ## every test (SUITES="lint unit http" for some of them)
 	tests/run $(SUITES)
 
 demo: build ## watch an upstream's outage being survived, without a network
+	packaging/install-packages demo
 	demo/run
 
 bench: build ## measure against docker-registry and nginx
