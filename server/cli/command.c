@@ -1,0 +1,211 @@
+#include "server/cli/command.h"
+
+#include "server/base/buf.h"
+#include "server/base/str.h"
+#include "server/cli/terminal.h"
+#include "server/config/config.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROBLEMS_MAX ((size_t)1 << 20)
+
+struct commands {
+	const struct command *const *list;
+	size_t count;
+};
+
+static const struct command *find(const struct commands *commands, const char *name)
+{
+	for (size_t i = 0; i < commands->count; i++)
+		if (strcmp(commands->list[i]->name, name) == 0)
+			return commands->list[i];
+	return NULL;
+}
+
+static void print_commands(const struct commands *commands, FILE *stream)
+{
+	fprintf(stream, "A container registry and pull-through cache.\n\n"
+			"Usage: breakwater COMMAND [OPTIONS]\n\n"
+			"Commands:\n");
+	for (size_t i = 0; i < commands->count; i++)
+		fprintf(stream, "  %-14s %s\n", commands->list[i]->name,
+			commands->list[i]->summary);
+	fprintf(stream, "\n\"breakwater COMMAND --help\" says more about one.\n\n"
+			"Example:\n"
+			"  breakwater serve --config breakwater.yaml\n");
+}
+
+static void print_usage_line(const struct command *command, FILE *stream)
+{
+	fprintf(stream, "Usage: breakwater %s%s%s%s\n", command->name,
+		command->takes_config ? " [--config FILE]" : "", command->operands ? " " : "",
+		command->operands ? command->operands : "");
+}
+
+static void print_help(const struct command *command)
+{
+	print_usage_line(command, stdout);
+	printf("\n%s\nOptions:\n", command->help);
+	if (command->takes_config)
+		printf("  -c, --config FILE   the configuration; without it, the built-in "
+		       "defaults\n");
+	printf("  -h, --help          this text\n\nExample:\n  breakwater %s\n", command->example);
+}
+
+/* Where help is. */
+static int point_to_help(const struct command *command)
+{
+	print_usage_line(command, stderr);
+	fprintf(stderr, "\"breakwater %s --help\" says more.\n", command->name);
+	return EXIT_USAGE;
+}
+
+int command_usage_error(const struct invocation *invocation, const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	terminal_error("%s: %s", invocation->command->name, text);
+	return point_to_help(invocation->command);
+}
+
+static int unknown_command(const struct commands *commands, const char *name)
+{
+	const struct command *nearest = NULL;
+	unsigned least = 3;
+
+	for (size_t i = 0; i < commands->count; i++) {
+		unsigned distance = str_distance(commands->list[i]->name, name);
+
+		if (distance <= least && (!nearest || distance < least)) {
+			nearest = commands->list[i];
+			least = distance;
+		}
+	}
+	if (nearest)
+		terminal_error("there is no command \"%s\"; did you mean \"%s\"?", name,
+			       nearest->name);
+	else
+		terminal_error("there is no command \"%s\"", name);
+	fprintf(stderr, "\"breakwater --help\" lists the commands.\n");
+	return EXIT_USAGE;
+}
+
+static int bad_option(const struct invocation *invocation, int what, char *const *argv)
+{
+	const char *option = argv[optind - 1];
+
+	if (what == ':')
+		return command_usage_error(invocation, "the option %s needs a value", option);
+	if (!invocation->command->takes_config && optopt == 'c')
+		return command_usage_error(invocation, "it reads no configuration");
+	return command_usage_error(invocation, "there is no option %s", option);
+}
+
+/* False: end with *ret_exit. */
+static bool parse_options(struct invocation *invocation, int argc, char **argv, int *ret_exit)
+{
+	static const struct option with_config[] = {
+		{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option without_config[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	bool config = invocation->command->takes_config;
+	int option;
+
+	optind = 0; /* from the start, whoever called getopt before */
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, config ? ":hc:" : ":h",
+				     config ? with_config : without_config, NULL)) != -1) {
+		if (option == 'c') {
+			invocation->config_path = optarg;
+			continue;
+		}
+		*ret_exit = EXIT_DONE;
+		if (option == 'h')
+			print_help(invocation->command);
+		else
+			*ret_exit = bad_option(invocation, option, argv);
+		return false;
+	}
+	invocation->operands = argv + optind;
+	invocation->operand_count = (size_t)(argc - optind);
+	return true;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	struct invocation invocation = {.command = command};
+	int code;
+
+	if (!parse_options(&invocation, argc, argv, &code))
+		return code;
+	if (invocation.operand_count < command->min_operands)
+		return command_usage_error(&invocation, "%s is missing", command->operands);
+	if (invocation.operand_count > command->max_operands && command->takes_config &&
+	    !invocation.config_path && command->max_operands == 0)
+		return command_usage_error(&invocation,
+					   "unexpected \"%s\"; did you mean \"--config %s\"?",
+					   invocation.operands[0], invocation.operands[0]);
+	if (invocation.operand_count > command->max_operands)
+		return command_usage_error(&invocation, "unexpected \"%s\"",
+					   invocation.operands[command->max_operands]);
+	return command->run(&invocation);
+}
+
+/* `help`, `help COMMAND` and the options that stand in a command's place. */
+static int dispatch(const struct commands *commands, int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+	bool help =
+		strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+	const struct command *command;
+
+	if (help && argc > 2) {
+		command = find(commands, argv[2]);
+		if (!command)
+			return unknown_command(commands, argv[2]);
+		print_help(command);
+		return EXIT_DONE;
+	}
+	if (help || argc < 2) {
+		print_commands(commands, help ? stdout : stderr);
+		return help ? EXIT_DONE : EXIT_USAGE;
+	}
+	command = find(commands, strcmp(name, "--version") == 0 ? "version" : name);
+	if (!command)
+		return unknown_command(commands, name);
+	return run(command, argc - 1, argv + 1);
+}
+
+int command_main(const struct command *const *commands, size_t count, int argc, char **argv)
+{
+	struct commands all = {.list = commands, .count = count};
+	int code = dispatch(&all, argc, argv);
+
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		terminal_error("standard output cannot be written");
+		return code == EXIT_DONE ? EXIT_FAILED : code;
+	}
+	return code;
+}
+
+struct config *command_load_config(const struct invocation *invocation)
+{
+	struct buf problems = BUF_INIT(PROBLEMS_MAX);
+	struct config *config = NULL;
+
+	if (config_load(invocation->config_path, environ, &config, &problems) != BW_OK) {
+		terminal_error("the configuration is not usable:");
+		fputs(buf_string(&problems), stderr);
+	}
+	buf_release(&problems);
+	for (size_t i = 0; config && i < config->warnings.count; i++)
+		terminal_warning("%s", config->warnings.items[i]);
+	return config;
+}
