@@ -105,7 +105,7 @@ static enum status parse_fetched(const struct cache_source *source,
 
 	if (status == BW_OK)
 		return BW_OK;
-	error_prefix(error, "upstream \"%s\" sent what cannot be served as a manifest of \"%s\": ",
+	error_prefix(error, "upstream \"%s\" sent what cannot be served as a manifest of \"%s\"",
 		     upstream_name(source->upstream), source->repository);
 	if (error)
 		error->code = BW_UNREACHABLE;

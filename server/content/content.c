@@ -63,11 +63,11 @@ enum status content_check(struct content *content, struct error *error)
 	enum status status = object_check(content->objects, error);
 
 	if (status != BW_OK) {
-		error_prefix(error, "object store: ");
+		error_prefix(error, "object store");
 		return status;
 	}
 	status = metadata_check(content->metadata, error);
 	if (status != BW_OK)
-		error_prefix(error, "metadata store: ");
+		error_prefix(error, "metadata store");
 	return status;
 }

@@ -12,16 +12,23 @@
 #include <stdlib.h>
 
 /* What a manifest lets its repository's readers read. An index grants nothing
- * by itself: its children are asked for as manifests of the repository. */
+ * by itself: its children are asked for as manifests of the repository. Nor does
+ * a foreign layer: a registry takes a manifest that names one without having
+ * it, so naming it proves nothing, and the blob may be somebody else's. */
 static struct listed_content *listing_of(const struct manifest *manifest, size_t *ret_count)
 {
 	struct listed_content *listed = xcalloc(manifest->blob_count + 1, sizeof(*listed));
+	size_t count = 0;
 
 	for (size_t i = 0; i < manifest->blob_count; i++) {
-		listed[i].digest = manifest->blobs[i].digest;
-		listed[i].size = manifest->blobs[i].size;
+		const struct descriptor *blob = &manifest->blobs[i];
+
+		if (blob->foreign)
+			continue;
+		listed[count].digest = blob->digest;
+		listed[count++].size = blob->size;
 	}
-	*ret_count = manifest->blob_count;
+	*ret_count = count;
 	return listed;
 }
 
@@ -63,7 +70,7 @@ static enum status read_stored(struct content *content, const char *repository,
 				      &entry.stored_at, error);
 	free(record);
 	if (status != BW_OK) {
-		error_prefix(error, "%s: ", key);
+		error_prefix(error, "%s", key);
 		return status;
 	}
 	key_of_blob(key, digest);
@@ -110,13 +117,17 @@ static enum status put_body(struct content *content, const struct manifest_entry
 	char *stored = NULL;
 	size_t length = 0;
 	struct digest digest;
+	struct error first = {0};
 	enum status status;
 
 	key_of_blob(key, &entry->digest);
 	status = object_put(content->objects, key, entry->body, entry->body_length, PUT_IF_ABSENT,
-			    error);
-	if (status != BW_CONFLICT)
+			    &first);
+	if (status != BW_CONFLICT) {
+		if (status != BW_OK && error)
+			*error = first;
 		return status;
+	}
 	status = object_get(content->objects, key, MANIFEST_MAX_BYTES, &stored, &length, NULL);
 	if (status == BW_OK)
 		digest_of(entry->digest.algorithm, stored, length, &digest);

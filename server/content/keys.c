@@ -52,6 +52,8 @@ bool key_parse_tag_version(const char *key, uint64_t *ret_version)
 		return false;
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		inverted = inverted << 8 | bytes[i];
+	if (~inverted > INT64_MAX)
+		return false;
 	*ret_version = ~inverted;
 	return true;
 }

@@ -22,7 +22,8 @@ void key_of_tag(char key[KEY_SIZE], const char *repository, const char *tag);
 void key_of_tag_version(char key[KEY_SIZE], const char *repository, const char *tag,
 			uint64_t version);
 
-/* The version that a key under key_of_tag() ends with. */
+/* The version that a key under key_of_tag() ends with; false for a key that no
+ * version of ours makes (the index takes none over INT64_MAX). */
 bool key_parse_tag_version(const char *key, uint64_t *ret_version);
 
 #endif

@@ -51,8 +51,17 @@ static enum status find_string(const cJSON *object, const char *name, const char
 	return BW_OK;
 }
 
-static bool is_foreign(const char *media_type)
+/* By its type, or because it says where else it can be had: registries take
+ * both without having the blob. */
+static bool is_foreign(const cJSON *descriptor, const char *media_type)
 {
+	const cJSON *member;
+
+	cJSON_ArrayForEach(member, descriptor)
+	{
+		if (str_equals_ignore_case(member->string, "urls"))
+			return true;
+	}
 	return media_type &&
 	       (str_starts_with(media_type, "application/vnd.docker.image.rootfs.foreign.") ||
 		str_starts_with(media_type, "application/vnd.oci.image.layer.nondistributable."));
@@ -83,7 +92,7 @@ static enum status parse_descriptor(const cJSON *json, struct descriptor *ret,
 	if (!json_u64(json, "size", &descriptor.size))
 		return error_set(error, BW_INVALID,
 				 "\"size\" is missing or not a whole number below 2^53");
-	descriptor.foreign = is_foreign(media_type);
+	descriptor.foreign = is_foreign(json, media_type);
 	*ret = descriptor;
 	if (ret_media_type)
 		*ret_media_type = media_type;

@@ -8,7 +8,7 @@
  * a body over 4 MiB, nesting over 32, more than MANIFEST_MAX_DESCRIPTORS
  * descriptors, a descriptor with a bad digest or a size over 2^53, a mediaType
  * in the body that contradicts the Content-Type it came with. Descriptor
- * `urls` are never read.
+ * `urls` are never followed.
  */
 #ifndef OCI_MANIFEST_H
 #define OCI_MANIFEST_H
@@ -32,7 +32,9 @@ enum manifest_kind {
 struct descriptor {
 	struct digest digest;
 	uint64_t size;
-	bool foreign; /* a non-distributable layer: may be nowhere in a registry */
+	/* a non-distributable layer, or one with `urls`: the registry that took
+	 * the manifest need not have the blob, so listing it proves nothing */
+	bool foreign;
 };
 
 struct manifest {

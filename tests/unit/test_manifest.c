@@ -118,6 +118,20 @@ static void marks_foreign_layers(void **state)
 	assert_true(manifest.blobs[2].foreign);
 }
 
+static void whatever_has_urls_is_foreign(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(IMAGE_OF("\"config\":" CONFIG ",\"layers\":[{\"mediaType\":"
+					"\"application/x-any\",\"urls\":[],\"digest\":\"" D2
+					"\",\"size\":1},{\"mediaType\":\"application/x-any\","
+					"\"URLs\":[\"https://a.test/\"],\"digest\":\"" D3
+					"\",\"size\":1}]")),
+			 BW_OK);
+	assert_false(manifest.blobs[0].foreign);
+	assert_true(manifest.blobs[1].foreign);
+	assert_true(manifest.blobs[2].foreign);
+}
+
 static void null_lists_are_empty(void **state)
 {
 	(void)state;
@@ -313,6 +327,7 @@ int main(void)
 		cmocka_unit_test_teardown(reads_an_index, forget),
 		cmocka_unit_test_teardown(reads_subject_and_artifact_type, forget),
 		cmocka_unit_test_teardown(marks_foreign_layers, forget),
+		cmocka_unit_test_teardown(whatever_has_urls_is_foreign, forget),
 		cmocka_unit_test_teardown(null_lists_are_empty, forget),
 		cmocka_unit_test_teardown(reads_a_draft_artifact, forget),
 		cmocka_unit_test_teardown(unknown_types_list_nothing, forget),
