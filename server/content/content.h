@@ -22,7 +22,9 @@
  * is an object of its own, so a stalled older write lands beside the newer one
  * and loses to it by its name; the index refuses the lower version; a repair
  * puts the version it found and so loses to any newer write as well. Removing a
- * tag writes a newer version that says "removed".
+ * tag writes a newer version that says "removed", which the index does not
+ * remember: after each put into the index the store is looked at once more
+ * (content_tags.c).
  *
  * Thread-safe. Nothing here knows an upstream or a policy.
  */

@@ -12,9 +12,10 @@ struct content {
 	struct object_store *objects;
 	struct metadata_store *metadata;
 	_Atomic uint64_t last_version;
-	/* Repositories whose manifest records were read into the index since this
-	 * process began: the key alone matters. Losing one costs a second reading. */
+	/* Repositories whose manifest records were all read into the index a moment
+	 * ago. Losing one costs a second reading. */
 	struct lru *scanned;
+	_Atomic unsigned index_failures; /* manifests that the index did not take */
 };
 
 /* Makes sure content_version() stays above a version seen somewhere. */
@@ -22,10 +23,10 @@ void content_saw_version(struct content *content, uint64_t version);
 
 struct lru *content_scanned_new(void);
 bool content_was_scanned(struct content *content, const char *repository);
+/* The index did not take a manifest of this repository. */
 void content_forget_scan(struct content *content, const char *repository);
 
-/* Reads every manifest record of the repository into the index, once per
- * process and repository. When `wanted` (or NULL) is among what they list,
+/* Reads every manifest record of the repository into the index. When `wanted` (or NULL) is among what they list,
  * *ret_size is its size. BW_OK: listed; BW_ABSENT: every record was read and
  * none lists it. */
 enum status content_scan_manifests(struct content *content, const char *repository,

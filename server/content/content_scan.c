@@ -8,22 +8,34 @@
 #include "server/content/keys.h"
 #include "server/oci/manifest.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* `scanned` holds marks, not values: one static byte stands for all of them. */
-static char scanned_mark;
-
+/* A repository's records are read again after this long: the index may have
+ * been lost since, and nobody tells us. */
+#define SCAN_AGAIN_MS 60000
 #define SCANNED_BYTES ((size_t)4 << 20)
+
+struct scan_mark {
+	_Atomic unsigned references;
+	deadline_ms until;
+};
 
 static void *mark_ref(void *value)
 {
-	return value;
+	struct scan_mark *mark = value;
+
+	atomic_fetch_add_explicit(&mark->references, 1, memory_order_relaxed);
+	return mark;
 }
 
 static void mark_unref(void *value)
 {
-	(void)value;
+	struct scan_mark *mark = value;
+
+	if (atomic_fetch_sub_explicit(&mark->references, 1, memory_order_acq_rel) == 1)
+		free(mark);
 }
 
 struct lru *content_scanned_new(void)
@@ -35,12 +47,35 @@ struct lru *content_scanned_new(void)
 
 bool content_was_scanned(struct content *content, const char *repository)
 {
-	return lru_get(content->scanned, repository) != NULL;
+	struct scan_mark *mark = lru_get(content->scanned, repository);
+	bool was;
+
+	if (!mark)
+		return false;
+	was = !deadline_passed(mark->until);
+	mark_unref(mark);
+	return was;
 }
 
 void content_forget_scan(struct content *content, const char *repository)
 {
+	atomic_fetch_add(&content->index_failures, 1);
 	lru_remove(content->scanned, repository);
+}
+
+/* Only when every record that was read could also be indexed meanwhile: what a
+ * failing index did not take must be read again. */
+static void remember_scan(struct content *content, const char *repository, unsigned failures)
+{
+	struct scan_mark *mark;
+
+	if (atomic_load(&content->index_failures) != failures)
+		return;
+	mark = xcalloc(1, sizeof(*mark));
+	atomic_init(&mark->references, 1);
+	mark->until = deadline_in(SCAN_AGAIN_MS);
+	lru_put(content->scanned, repository, mark, sizeof(*mark) + strlen(repository));
+	mark_unref(mark);
 }
 
 struct record_keys {
@@ -71,7 +106,8 @@ static bool listing_has(const struct manifest *manifest, const struct digest *wa
 			uint64_t *ret_size)
 {
 	for (size_t i = 0; i < manifest->blob_count; i++) {
-		if (digest_equals(&manifest->blobs[i].digest, wanted)) {
+		if (!manifest->blobs[i].foreign &&
+		    digest_equals(&manifest->blobs[i].digest, wanted)) {
 			*ret_size = manifest->blobs[i].size;
 			return true;
 		}
@@ -88,13 +124,19 @@ static enum status scan_record(struct content *content, const char *repository, 
 	struct manifest manifest = {0};
 	struct digest digest;
 	const char *name = strrchr(key, '/') + 1;
+	struct error trouble = {0};
 	enum status status;
 
 	if (!digest_parse(name, strlen(name), &digest))
 		return BW_OK; /* not a record of ours */
-	status = content_get_manifest(content, repository, &digest, &entry, error);
-	if (status != BW_OK)
-		return status == BW_ABSENT ? BW_OK : status;
+	status = content_get_manifest(content, repository, &digest, &entry, &trouble);
+	if (status == BW_ABSENT)
+		return BW_OK; /* removed meanwhile, or its body is gone */
+	if (status != BW_OK) {
+		if (error)
+			*error = trouble;
+		return status;
+	}
 	if (wanted && !*ret_listed &&
 	    manifest_parse(entry.body, entry.body_length, entry.media_type, &manifest, NULL) ==
 		    BW_OK) {
@@ -105,29 +147,55 @@ static enum status scan_record(struct content *content, const char *repository, 
 	return BW_OK;
 }
 
+/* Every record, whatever became of the one before: one damaged manifest must not
+ * hide what the others list. The first failure is what is told. */
+static enum status scan_records(struct content *content, const char *repository,
+				const struct record_keys *keys, const struct digest *wanted,
+				bool *ret_listed, uint64_t *ret_size, struct error *error)
+{
+	enum status first = BW_OK;
+
+	for (size_t i = 0; i < keys->count; i++) {
+		enum status status =
+			scan_record(content, repository, keys->items[i], wanted, ret_listed,
+				    ret_size, first == BW_OK ? error : NULL);
+
+		if (first == BW_OK)
+			first = status;
+		/* a store that is down stays down for the rest of the records */
+		if (status != BW_OK && status != BW_CORRUPT)
+			break;
+	}
+	return first;
+}
+
 enum status content_scan_manifests(struct content *content, const char *repository,
 				   const struct digest *wanted, uint64_t *ret_size,
 				   struct error *error)
 {
+	unsigned failures = atomic_load(&content->index_failures);
 	struct record_keys keys = {0};
+	struct error trouble = {0};
 	char prefix[KEY_SIZE];
 	bool listed = false;
 	enum status status;
 
 	key_of_manifests(prefix, repository);
-	status = object_list(content->objects, prefix, "", collect_key, &keys, error);
-	for (size_t i = 0; status == BW_OK && i < keys.count; i++)
-		status = scan_record(content, repository, keys.items[i], wanted, &listed, ret_size,
-				     error);
+	status = object_list(content->objects, prefix, "", collect_key, &keys, &trouble);
 	if (status == BW_OK)
-		lru_put(content->scanned, repository, &scanned_mark, strlen(repository) + 64);
-	if (listed)
-		status = BW_OK;
-	else if (status == BW_OK)
-		status = error_set(error, BW_ABSENT, "no manifest of \"%s\" lists the blob",
-				   repository);
+		status = scan_records(content, repository, &keys, wanted, &listed, ret_size,
+				      &trouble);
 	for (size_t i = 0; i < keys.count; i++)
 		free(keys.items[i]);
 	free(keys.items);
+	if (status == BW_OK)
+		remember_scan(content, repository, failures);
+	if (listed)
+		return BW_OK;
+	if (status == BW_OK)
+		return error_set(error, BW_ABSENT, "no manifest of \"%s\" lists the blob",
+				 repository);
+	if (error)
+		*error = trouble;
 	return status;
 }

@@ -7,7 +7,10 @@
  *                              still answers the old one until it is repaired
  *                              or written again, which is the old state
  *   after the index            the new state; older versions are left over and
- *                              lose by their names until the next write
+ *                              lose by their names until the next write. Had a
+ *                              removal overtaken this write, the index answers
+ *                              the tag until it expires and the upstream is
+ *                              asked
  */
 #include "server/base/memory.h"
 #include "server/base/str.h"
@@ -21,24 +24,30 @@
 /* Versions of one tag that a removal of older ones takes along at most. */
 #define OLD_VERSIONS_MAX 16
 
+/* How often a newer write may take away the version that was just listed. */
+#define READS_MAX 8
+
 struct newest {
 	char key[KEY_SIZE];
+	uint64_t version;
 	bool found;
 };
 
+/* What is not a version of ours is not the tag, wherever it sorts. */
 static bool take_first(void *context, const char *key, const struct object_info *info)
 {
 	struct newest *newest = context;
 
 	(void)info;
-	newest->found = str_copy(newest->key, sizeof(newest->key), key);
-	return false;
+	newest->found = key_parse_tag_version(key, &newest->version) &&
+			str_copy(newest->key, sizeof(newest->key), key);
+	return !newest->found;
 }
 
-/* The newest version that the object store has. BW_ABSENT: none, or one that
- * says removed (then *ret_version is set all the same, 0 for none). */
-static enum status read_newest(struct content *content, const char *repository, const char *tag,
-			       struct tag_entry *ret, uint64_t *ret_version, struct error *error)
+/* One look. *ret_vanished: the version listed was gone when it was read, because
+ * a newer write removed it. */
+static enum status read_once(struct content *content, const char *repository, const char *tag,
+			     struct tag_entry *ret, bool *ret_vanished, struct error *error)
 {
 	struct newest newest = {0};
 	struct tag_entry entry = {0};
@@ -47,17 +56,17 @@ static enum status read_newest(struct content *content, const char *repository, 
 	size_t length = 0;
 	enum status status;
 
-	*ret_version = 0;
 	key_of_tag(prefix, repository, tag);
 	status = object_list(content->objects, prefix, "", take_first, &newest, error);
 	if (status != BW_OK)
 		return status;
-	if (!newest.found || !key_parse_tag_version(newest.key, &entry.version))
+	if (!newest.found)
 		return error_set(error, BW_ABSENT, "no tag \"%s\" in \"%s\"", tag, repository);
+	entry.version = newest.version;
 	content_saw_version(content, entry.version);
-	*ret_version = entry.version;
 
 	status = object_get(content->objects, newest.key, RECORD_MAX, &text, &length, error);
+	*ret_vanished = status == BW_ABSENT;
 	if (status != BW_OK)
 		return status;
 	status = record_read_tag(text, length, &entry.digest, &entry.stored_at, error);
@@ -65,55 +74,102 @@ static enum status read_newest(struct content *content, const char *repository, 
 	if (status == BW_OK)
 		*ret = entry;
 	else
-		error_prefix(error, "%s: ", newest.key);
+		error_prefix(error, "%s", newest.key);
 	return status;
+}
+
+/* The newest version that the object store has. BW_ABSENT: none, or one that
+ * says removed. */
+static enum status read_newest(struct content *content, const char *repository, const char *tag,
+			       struct tag_entry *ret, struct error *error)
+{
+	for (unsigned reads = 0; reads < READS_MAX; reads++) {
+		bool vanished = false;
+		struct error trouble = {0};
+		enum status status = read_once(content, repository, tag, ret, &vanished, &trouble);
+
+		if (vanished)
+			continue;
+		if (status != BW_OK && error)
+			*error = trouble;
+		return status;
+	}
+	return error_set(error, BW_UNAVAILABLE,
+			 "tag \"%s\" of \"%s\" is written faster than it can be read", tag,
+			 repository);
+}
+
+/* The index forgets a removed tag, and with it which version removed it: a
+ * stalled older write, or the repair of an older read, finds nothing there to
+ * lose to. So whoever has put a version into the index looks at the store once
+ * more. Either the newer version is seen, and the entry taken back, or it was
+ * stored after that look, and its writer comes to the index after us. */
+static void repair(struct content *content, const char *repository, const char *tag,
+		   const struct tag_entry *entry)
+{
+	struct newest newest = {0};
+	char prefix[KEY_SIZE];
+
+	if (metadata_put_tag(content->metadata, repository, tag, entry, NULL) != BW_OK)
+		return;
+	key_of_tag(prefix, repository, tag);
+	if (object_list(content->objects, prefix, "", take_first, &newest, NULL) == BW_OK &&
+	    newest.found && newest.version > entry->version)
+		metadata_remove_tag(content->metadata, repository, tag, entry->version, NULL);
 }
 
 enum status content_get_tag(struct content *content, const char *repository, const char *tag,
 			    struct tag_entry *ret, struct error *error)
 {
 	enum status status = metadata_get_tag(content->metadata, repository, tag, ret, NULL);
-	uint64_t version;
 
 	if (status == BW_OK) {
 		content_saw_version(content, ret->version);
 		return BW_OK;
 	}
-	status = read_newest(content, repository, tag, ret, &version, error);
-	/* The repair loses to any newer write, and its failure costs only time. */
+	status = read_newest(content, repository, tag, ret, error);
 	if (status == BW_OK)
-		metadata_put_tag(content->metadata, repository, tag, ret, NULL);
+		repair(content, repository, tag, ret);
 	return status;
 }
 
-struct old_versions {
-	char *keys[OLD_VERSIONS_MAX];
-	size_t count;
+struct versions {
+	uint64_t mine;
+	bool superseded; /* a higher one than mine is there */
+	char *older[OLD_VERSIONS_MAX];
+	size_t older_count;
 };
 
-static bool collect_old(void *context, const char *key, const struct object_info *info)
+static bool look_at_version(void *context, const char *key, const struct object_info *info)
 {
-	struct old_versions *old = context;
+	struct versions *versions = context;
+	uint64_t version;
 
 	(void)info;
-	old->keys[old->count++] = xstrdup(key);
-	return old->count < OLD_VERSIONS_MAX;
+	if (!key_parse_tag_version(key, &version))
+		return true;
+	if (version > versions->mine)
+		versions->superseded = true;
+	else if (version < versions->mine)
+		versions->older[versions->older_count++] = xstrdup(key);
+	return versions->older_count < OLD_VERSIONS_MAX;
 }
 
-/* Versions that lose anyway. What is left after a failure loses as well. */
-static void remove_older(struct content *content, const char *repository, const char *tag,
+/* Removes the versions that lose to this one anyway; what is left after a
+ * failure loses as well. True when this one has lost to a newer one itself. */
+static bool remove_older(struct content *content, const char *repository, const char *tag,
 			 uint64_t version)
 {
-	struct old_versions old = {0};
-	char prefix[KEY_SIZE], newest[KEY_SIZE];
+	struct versions versions = {.mine = version};
+	char prefix[KEY_SIZE];
 
 	key_of_tag(prefix, repository, tag);
-	key_of_tag_version(newest, repository, tag, version);
-	object_list(content->objects, prefix, newest, collect_old, &old, NULL);
-	for (size_t i = 0; i < old.count; i++) {
-		object_remove(content->objects, old.keys[i], NULL);
-		free(old.keys[i]);
+	object_list(content->objects, prefix, "", look_at_version, &versions, NULL);
+	for (size_t i = 0; i < versions.older_count; i++) {
+		object_remove(content->objects, versions.older[i], NULL);
+		free(versions.older[i]);
 	}
+	return versions.superseded;
 }
 
 enum status content_put_tag(struct content *content, const char *repository, const char *tag,
@@ -131,9 +187,12 @@ enum status content_put_tag(struct content *content, const char *repository, con
 	if (status != BW_OK)
 		return status;
 	status = metadata_put_tag(content->metadata, repository, tag, entry, error);
-	if (status == BW_OK)
-		remove_older(content, repository, tag, entry->version);
-	return status;
+	/* as in repair() */
+	if (status != BW_OK || !remove_older(content, repository, tag, entry->version))
+		return status;
+	metadata_remove_tag(content->metadata, repository, tag, entry->version, NULL);
+	return error_set(error, BW_CONFLICT, "a newer write of tag \"%s\" of \"%s\" is in place",
+			 tag, repository);
 }
 
 void content_touch_tag(struct content *content, const char *repository, const char *tag,
