@@ -2,6 +2,8 @@
 #include "backends/decorators/faulty_store.h"
 #include "server/base/memory.h"
 
+#include <stdlib.h>
+
 struct faulty_object_store {
 	struct object_store base;
 	struct object_store_ops ops; /* a copy with the inner store's name */

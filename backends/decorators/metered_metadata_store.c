@@ -2,6 +2,8 @@
 #include "backends/decorators/metered_store.h"
 #include "server/base/memory.h"
 
+#include <stdlib.h>
+
 struct metered_metadata_store {
 	struct metadata_store base;
 	struct metadata_store_ops ops; /* a copy with the inner store's name */

@@ -2,6 +2,8 @@
 #include "backends/decorators/metered_store.h"
 #include "server/base/memory.h"
 
+#include <stdlib.h>
+
 /* The table is a copy with the inner store's name: who asks what store this is
  * means the one inside. */
 struct metered_object_store {

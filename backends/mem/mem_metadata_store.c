@@ -5,6 +5,7 @@
 #include "server/base/str.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Keys are their parts joined by a byte that no name holds and that sorts

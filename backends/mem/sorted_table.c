@@ -3,6 +3,7 @@
 #include "server/base/memory.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 void sorted_table_release(struct sorted_table *table)

@@ -1,5 +1,7 @@
 #include "backends/sqlite/sqlite_internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STATEMENT_TEXT(id, text) text,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -225,7 +226,8 @@ static enum status move_aside(const char *path, const char *suffix, const char *
 	return status;
 }
 
-/* The log first: a new database must not meet the old one's. */
+/* The log first: a new database must not meet the old one's. (SQLite has often
+ * played it into the old file by now, when it closed that.) */
 static enum status set_aside(const char *path, struct error *error)
 {
 	static const char *const suffixes[] = {"-wal", "-shm", ""};

@@ -2,6 +2,8 @@
 
 #include "backends/sqlite/sqlite_internal.h"
 
+#include <stdlib.h>
+
 /* SQLite goes on happily with a file that has no name any more. */
 static enum status check_not_moved(struct sqlite_call *call)
 {
