@@ -99,7 +99,7 @@ bool registry_list_tags(struct registry *registry, const struct target *target, 
 	struct cache_source source = source_of(target);
 	struct tag_names tags = {0};
 	struct error error = {0};
-	uint64_t limit;
+	uint64_t limit = 0;
 	size_t first, count;
 	enum status status;
 
