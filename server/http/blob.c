@@ -1,0 +1,235 @@
+#include "server/http/handlers.h"
+
+#include "server/base/memory.h"
+#include "server/base/str.h"
+#include "server/http/response.h"
+#include "server/registry/failure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* For blobs that do not lie in a file. */
+#define READ_PIECE ((size_t)256 * 1024)
+#define HEAD_MAX ((size_t)16 * 1024)
+
+struct blob_answer {
+	struct exchange *exchange;
+	struct blob_source source;
+	struct byte_range range; /* what is sent */
+	bool partial;
+	char etag[DIGEST_TEXT_SIZE + 2];
+	const char *digest;
+};
+
+static enum status send_piece_by_reading(struct blob_answer *answer, uint64_t offset, uint64_t end,
+					 struct error *error)
+{
+	char *piece = xmalloc(READ_PIECE);
+	enum status status = BW_OK;
+
+	while (status == BW_OK && offset < end) {
+		size_t wanted = end - offset < READ_PIECE ? (size_t)(end - offset) : READ_PIECE;
+		size_t length = 0;
+
+		status = blob_source_read(&answer->source, offset, piece, wanted, &length, error);
+		if (status == BW_OK && length == 0)
+			status = error_set(error, BW_CORRUPT, "the stored blob is too short");
+		if (status == BW_OK)
+			status = send_bytes(&answer->exchange->sender, piece, length,
+					    &answer->exchange->sent);
+		offset += length;
+	}
+	free(piece);
+	return status;
+}
+
+static enum status send_available(struct blob_answer *answer, uint64_t offset, uint64_t end,
+				  struct error *error)
+{
+	int file = blob_source_file(&answer->source);
+
+	if (file < 0)
+		return send_piece_by_reading(answer, offset, end, error);
+	return send_file(&answer->exchange->sender, file, offset, end, &answer->exchange->sent);
+}
+
+static void describe_cut(struct error *error, enum status status)
+{
+	if (status == BW_OK || error->message[0])
+		return;
+	if (status == BW_TIMEOUT)
+		error_set(error, status, "the client was too slow");
+	else if (status == BW_CORRUPT)
+		error_set(error, status, "the blob's file is too short");
+	else
+		error_set(error, status, "the client went away");
+}
+
+/* `available` bytes of the blob are there already. */
+static void send_body(struct blob_answer *answer, uint64_t available)
+{
+	uint64_t offset = answer->range.first;
+	uint64_t end = offset + answer->range.length;
+	struct error error = {0};
+	enum status status = BW_OK;
+
+	for (;;) {
+		uint64_t until = available < end ? available : end;
+
+		status = send_available(answer, offset, until, &error);
+		offset = until;
+		if (status != BW_OK || offset == end)
+			break;
+		status = blob_source_wait(&answer->source, offset, &available, &error);
+		if (status != BW_OK)
+			break;
+	}
+	describe_cut(&error, status);
+	exchange_cut(answer->exchange, status, error.message);
+}
+
+static void respond_blob(struct blob_answer *answer, uint64_t available)
+{
+	struct exchange *exchange = answer->exchange;
+	struct buf head = BUF_INIT(HEAD_MAX);
+	const struct response response = {
+		.status = answer->partial ? 206 : 200,
+		.content_type = "application/octet-stream",
+		.has_length = true,
+		.content_length = answer->range.length,
+		.digest = answer->digest,
+		.accepts_ranges = true,
+		.part = answer->partial ? &answer->range : NULL,
+		.full_size = answer->source.size,
+	};
+	enum status status;
+
+	response_write_head(exchange, &response, &head);
+	status = head.overflow ? BW_INTERNAL
+			       : send_head(&exchange->sender, head.data, head.length, NULL, 0,
+					   answer->range.length > 0, &exchange->sent);
+	buf_release(&head);
+	exchange->pushed_type = "blob";
+	if (status != BW_OK)
+		exchange_cut(exchange, status, "the client went away");
+	else if (answer->range.length > 0)
+		send_body(answer, available);
+}
+
+static void respond_not_modified(struct blob_answer *answer)
+{
+	const struct response response = {.status = 304, .digest = answer->digest};
+
+	respond(answer->exchange, &response, NULL);
+}
+
+static void respond_unsatisfiable(struct blob_answer *answer)
+{
+	const struct response extra = {
+		.accepts_ranges = true,
+		.unsatisfiable = true,
+		.full_size = answer->source.size,
+	};
+	struct api_failure failure = {.http_status = 416, .code = API_RANGE_INVALID};
+
+	snprintf(failure.message, sizeof(failure.message),
+		 "the range begins behind the blob's last byte");
+	respond_failure_with(answer->exchange, &failure, &extra);
+}
+
+/* True when there is something to send. */
+static bool choose_range(struct blob_answer *answer)
+{
+	const struct request *request = &answer->exchange->request;
+	const char *range = request_header(request, "Range");
+
+	answer->range = (struct byte_range){.length = answer->source.size};
+	if (!etag_allows_range(request_header(request, "If-Range"), answer->etag))
+		range = NULL;
+	switch (range_parse(range, answer->source.size, &answer->range)) {
+	case RANGE_UNSATISFIABLE:
+		respond_unsatisfiable(answer);
+		return false;
+	case RANGE_PART:
+		answer->partial = true;
+		return true;
+	case RANGE_WHOLE:
+		break;
+	}
+	return true;
+}
+
+/* The first bytes are waited for before the head goes out, so that a fill that
+ * fails at once becomes an error and not a broken 200. */
+static void stream_blob(struct blob_answer *answer)
+{
+	struct error error = {0};
+	struct api_failure failure;
+	enum status status = BW_OK;
+	uint64_t available = 0;
+
+	if (!choose_range(answer))
+		return;
+	if (answer->range.length > 0)
+		status = blob_source_wait(&answer->source, answer->range.first, &available, &error);
+	if (status == BW_OK) {
+		respond_blob(answer, available);
+		return;
+	}
+	failure_from_error(&failure, status, &error, API_BLOB_UNKNOWN);
+	respond_failure(answer->exchange, &failure);
+}
+
+static void head_blob(struct blob_answer *answer)
+{
+	struct exchange *exchange = answer->exchange;
+	struct response response = {
+		.status = 200,
+		.content_type = "application/octet-stream",
+		.has_length = true,
+		.digest = answer->digest,
+		.accepts_ranges = true,
+	};
+	struct api_failure failure;
+
+	if (!registry_stat_blob(exchange->registry, &exchange->target, answer->digest,
+				&response.content_length, &exchange->verdict, &failure)) {
+		respond_failure(exchange, &failure);
+		return;
+	}
+	exchange->has_verdict = true;
+	respond(exchange, &response, NULL);
+}
+
+static void get_blob(struct blob_answer *answer)
+{
+	struct exchange *exchange = answer->exchange;
+	struct api_failure failure;
+
+	if (!registry_open_blob(exchange->registry, &exchange->target, answer->digest,
+				&answer->source, &failure)) {
+		respond_failure(exchange, &failure);
+		return;
+	}
+	exchange->verdict = answer->source.verdict;
+	exchange->has_verdict = true;
+	if (etag_listed(request_header(&exchange->request, "If-None-Match"), answer->etag))
+		respond_not_modified(answer);
+	else
+		stream_blob(answer);
+	blob_source_release(&answer->source);
+}
+
+void handle_blob(struct exchange *exchange)
+{
+	struct blob_answer answer = {.exchange = exchange, .digest = exchange->match.last};
+
+	if (!handler_resolve(exchange))
+		return;
+	snprintf(answer.etag, sizeof(answer.etag), "\"%s\"", answer.digest);
+	if (exchange_is_head(exchange))
+		head_blob(&answer);
+	else
+		get_blob(&answer);
+}

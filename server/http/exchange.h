@@ -1,0 +1,55 @@
+/*
+ * One request and its answer: what a route's handler works on.
+ *
+ * A handler answers exactly once (response.h; blob.c writes its own body). What
+ * is noted here while answering is what the access log and the metrics tell
+ * afterwards.
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "server/base/arena.h"
+#include "server/http/request.h"
+#include "server/http/router.h"
+#include "server/http/send.h"
+#include "server/registry/registry.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct exchange {
+	struct connection *connection;
+	struct registry *registry;
+	struct arena arena;
+	struct request request;
+	struct route_match match; /* route is NULL when the path is unknown */
+	struct target target;
+	bool has_target;
+	struct sender sender;
+	bool keep_alive; /* decided before the head of the answer is written */
+
+	/* How it went */
+	int64_t started_us;
+	int status; /* 0: nothing was sent */
+	uint64_t head_length;
+	uint64_t sent; /* bytes of head and body that were written */
+	const char *content_type; /* of the answer, or NULL */
+	const char *pushed_type; /* "manifest" or "blob" for cached content, or NULL */
+	bool has_verdict;
+	enum cache_verdict verdict;
+	enum status outcome; /* BW_OK: the answer was written whole */
+	char message[512]; /* why not 2xx, or why it was cut; "" */
+};
+
+/* Body bytes written so far. */
+static inline uint64_t exchange_body_sent(const struct exchange *exchange)
+{
+	return exchange->sent > exchange->head_length ? exchange->sent - exchange->head_length : 0;
+}
+
+static inline bool exchange_is_head(const struct exchange *exchange)
+{
+	return exchange->request.method == METHOD_HEAD;
+}
+
+#endif

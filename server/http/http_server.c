@@ -1,0 +1,306 @@
+#include "server/http/http_server.h"
+
+#include "server/base/clock.h"
+#include "server/base/memory.h"
+#include "server/base/metrics.h"
+#include "server/base/str.h"
+#include "server/http/access_log.h"
+#include "server/http/admin.h"
+#include "server/http/listener.h"
+#include "server/http/response.h"
+#include "server/http/router.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Far more than a head of 16 KiB can need. */
+#define ARENA_MAX ((size_t)256 * 1024)
+
+#define HEAD_TIMEOUT_MS 20000
+#define IDLE_TIMEOUT_MS 75000
+#define ADMIN_THREADS 4
+#define ADMIN_HEAD_TIMEOUT_MS 5000
+
+/* A request body nobody reads is skipped up to this, to keep the connection. */
+#define SKIPPED_BODY_MAX ((size_t)64 * 1024)
+
+struct http_server {
+	struct registry *registry;
+	struct listener *listener;
+	struct listener *admin_listener;
+	struct admin *admin;
+	_Atomic bool draining;
+	_Atomic unsigned in_flight;
+};
+
+/* Idle connections hold a worker each: when most workers are taken, nobody
+ * keeps one. */
+static bool may_keep(struct http_server *server, struct connection *connection)
+{
+	const struct listener *listener = connection_listener(connection);
+	unsigned threads = listener_threads(listener);
+
+	return connection_may_stay(connection) && !atomic_load(&server->draining) &&
+	       listener_connections(listener) <= threads - threads / 4;
+}
+
+static void exchange_begin(struct exchange *exchange, struct http_server *server,
+			   struct connection *connection)
+{
+	*exchange = (struct exchange){
+		.connection = connection,
+		.registry = server->registry,
+		.sender = {.connection = connection},
+		.started_us = clock_monotonic_us(),
+		.match = {.name = "", .last = ""},
+	};
+	arena_init(&exchange->arena, ARENA_MAX);
+}
+
+static void exchange_end(struct exchange *exchange)
+{
+	if (exchange->has_target)
+		target_release(&exchange->target);
+	arena_release(&exchange->arena);
+}
+
+static void respond_unknown_path(struct exchange *exchange)
+{
+	static const struct api_failure failure = {
+		.http_status = 404,
+		.code = API_UNSUPPORTED,
+		.message = "no such endpoint; the registry API is below /v2/",
+	};
+
+	respond_failure(exchange, &failure);
+}
+
+static void respond_not_allowed(struct exchange *exchange)
+{
+	unsigned methods = exchange->match.route->methods;
+	const struct response extra = {.allow = methods ? "GET, HEAD" : ""};
+	static const struct api_failure failure = {
+		.http_status = 405,
+		.code = API_UNSUPPORTED,
+		.message = "this version does not accept pushes or deletions: only GET and HEAD",
+	};
+
+	respond_failure_with(exchange, &failure, &extra);
+}
+
+/* Reads what the client sent and nobody wanted; false when there is more of it
+ * than is worth reading. */
+static bool skip_body(struct exchange *exchange)
+{
+	size_t skipped = 0;
+	char piece[4096];
+
+	if (request_header(&exchange->request, "Expect"))
+		return false; /* the client waits for an answer before it sends */
+	while (skipped <= SKIPPED_BODY_MAX) {
+		ssize_t length = connection_read(exchange->connection, piece, sizeof(piece));
+
+		if (length <= 0)
+			return length == 0;
+		skipped += (size_t)length;
+	}
+	return false;
+}
+
+/* After an answer: leaves the connection in a state that is true to what the
+ * answer said about it. */
+static void settle_connection(struct exchange *exchange)
+{
+	if (exchange->outcome != BW_OK)
+		return; /* reset already */
+	if (exchange->request.has_body && !exchange->keep_alive)
+		connection_close_lingering(exchange->connection);
+	else if (!exchange->keep_alive)
+		connection_close_after(exchange->connection);
+}
+
+static void answer(struct exchange *exchange)
+{
+	const struct route *route = router_match(routes, route_count, exchange->request.path,
+						 &exchange->arena, &exchange->match);
+
+	if (!route)
+		respond_unknown_path(exchange);
+	else if (!(route->methods & exchange->request.method))
+		respond_not_allowed(exchange);
+	else
+		route->handle(exchange);
+}
+
+static void refuse_malformed(struct exchange *exchange, const struct api_failure *failure)
+{
+	exchange->keep_alive = false;
+	exchange->request.has_body = true; /* for all we know */
+	respond_failure(exchange, failure);
+}
+
+/* A request for the registry. */
+static void handle(void *context, struct connection *connection, const struct request_head *head)
+{
+	struct http_server *server = context;
+	struct api_failure failure;
+	struct exchange exchange;
+
+	exchange_begin(&exchange, server, connection);
+	atomic_fetch_add(&server->in_flight, 1);
+	metric_add(M_HTTP_IN_FLIGHT, 1, NULL);
+	if (request_parse(head, &exchange.arena, &exchange.request, &failure)) {
+		exchange.keep_alive = (!exchange.request.has_body || skip_body(&exchange)) &&
+				      may_keep(server, connection);
+		answer(&exchange);
+	} else {
+		refuse_malformed(&exchange, &failure);
+	}
+	settle_connection(&exchange);
+	access_count(&exchange);
+	access_log(&exchange);
+	exchange_end(&exchange);
+	metric_add(M_HTTP_IN_FLIGHT, -1, NULL);
+	atomic_fetch_sub(&server->in_flight, 1);
+}
+
+/* Admin requests are not in the access log: probes and scrapes would be most
+ * of it. */
+static void handle_admin(void *context, struct connection *connection,
+			 const struct request_head *head)
+{
+	struct http_server *server = context;
+	struct api_failure failure;
+	struct exchange exchange;
+
+	exchange_begin(&exchange, server, connection);
+	if (request_parse(head, &exchange.arena, &exchange.request, &failure))
+		admin_handle(server->admin, &exchange);
+	else
+		refuse_malformed(&exchange, &failure);
+	settle_connection(&exchange);
+	exchange_end(&exchange);
+}
+
+static void answer_malformed(struct exchange *exchange, int status, const char *reason)
+{
+	static const struct request_head empty = {.method = "", .target = "", .version = "1.1"};
+	struct api_failure failure = {.http_status = status, .code = API_UNSUPPORTED};
+
+	request_init_malformed(&exchange->request, &empty);
+	str_copy(failure.message, sizeof(failure.message), reason);
+	refuse_malformed(exchange, &failure);
+	settle_connection(exchange);
+}
+
+static void handle_malformed(void *context, struct connection *connection, int status,
+			     const char *reason)
+{
+	struct exchange exchange;
+
+	exchange_begin(&exchange, context, connection);
+	answer_malformed(&exchange, status, reason);
+	access_count(&exchange);
+	access_log(&exchange);
+	exchange_end(&exchange);
+}
+
+static void handle_malformed_admin(void *context, struct connection *connection, int status,
+				   const char *reason)
+{
+	struct exchange exchange;
+
+	exchange_begin(&exchange, context, connection);
+	answer_malformed(&exchange, status, reason);
+	exchange_end(&exchange);
+}
+
+static void count_connection(void *context, int change)
+{
+	(void)context;
+	metric_add(M_HTTP_CONNECTIONS, change, NULL);
+}
+
+enum status http_server_start(const struct http_server_options *options,
+			      struct http_server **ret_server, struct error *error)
+{
+	struct http_server *server = xcalloc(1, sizeof(*server));
+	const struct listener_options admin_options = {
+		.key = "http.adminAddress",
+		.address = options->admin_address,
+		.threads = ADMIN_THREADS,
+		.head_timeout_ms = ADMIN_HEAD_TIMEOUT_MS,
+		.context = server,
+		.handle = handle_admin,
+		.handle_malformed = handle_malformed_admin,
+	};
+	const struct listener_options registry_options = {
+		.key = "http.address",
+		.address = options->address,
+		.threads = options->threads,
+		.keep_alive = true,
+		.head_timeout_ms = HEAD_TIMEOUT_MS,
+		.idle_timeout_ms = IDLE_TIMEOUT_MS,
+		.context = server,
+		.handle = handle,
+		.handle_malformed = handle_malformed,
+		.count_connection = count_connection,
+	};
+	enum status status;
+
+	server->registry = options->registry;
+	server->admin = admin_new(options->registry, &server->draining);
+	status = listener_start(&admin_options, &server->admin_listener, error);
+	if (status == BW_OK)
+		status = listener_start(&registry_options, &server->listener, error);
+	if (status != BW_OK) {
+		http_server_free(server);
+		return status;
+	}
+	*ret_server = server;
+	return BW_OK;
+}
+
+const char *http_server_address(const struct http_server *server)
+{
+	return listener_address(server->listener);
+}
+
+const char *http_server_admin_address(const struct http_server *server)
+{
+	return listener_address(server->admin_listener);
+}
+
+void http_server_drain(struct http_server *server)
+{
+	atomic_store(&server->draining, true);
+	listener_stop_accepting(server->listener);
+	listener_close_idle(server->listener);
+}
+
+bool http_server_is_quiet(struct http_server *server)
+{
+	listener_close_idle(server->listener);
+	return listener_is_quiet(server->listener);
+}
+
+unsigned http_server_in_flight(const struct http_server *server)
+{
+	return atomic_load(&server->in_flight);
+}
+
+void http_server_cut(struct http_server *server)
+{
+	listener_cut(server->listener);
+}
+
+void http_server_free(struct http_server *server)
+{
+	if (!server)
+		return;
+	listener_free(server->listener);
+	listener_free(server->admin_listener);
+	admin_free(server->admin);
+	free(server);
+}

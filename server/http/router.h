@@ -1,0 +1,47 @@
+/*
+ * From a path to what answers it.
+ *
+ * Adding a route is one line of the table in routes.c. Repository names contain
+ * slashes and may contain components called "manifests" or "blobs", so paths
+ * are matched from their end: the last segment is the reference, the one
+ * before it the keyword, and all before that the name.
+ */
+#ifndef HTTP_ROUTER_H
+#define HTTP_ROUTER_H
+
+#include "server/base/arena.h"
+
+#include <stddef.h>
+
+struct exchange;
+
+enum route_kind {
+	ROUTE_EXACT, /* the whole path, a slash at the end or not */
+	ROUTE_NAME_LAST, /* /v2/<name>/<keyword>/<last> */
+	ROUTE_NAME_ONLY, /* /v2/<name>/<keyword>, where the keyword may have slashes */
+};
+
+struct route {
+	const char *name; /* the label `handler` of the metrics, as distribution has it */
+	enum route_kind kind;
+	const char *keyword; /* ROUTE_EXACT: the path */
+	unsigned methods; /* enum method bits; 0: known, but nothing may be done */
+	void (*handle)(struct exchange *exchange);
+};
+
+struct route_match {
+	const struct route *route;
+	const char *name; /* "" for ROUTE_EXACT; may be malformed: nothing is checked here */
+	const char *last; /* "" where the kind has none */
+};
+
+/* The first route of the table that fits, NULL when none does (or the arena is
+ * full). `path` as request.h decodes it. */
+const struct route *router_match(const struct route *routes, size_t count, const char *path,
+				 struct arena *arena, struct route_match *ret);
+
+/* The table. */
+extern const struct route routes[];
+extern const size_t route_count;
+
+#endif
