@@ -10,12 +10,13 @@
 #include "server/cache/negative.h"
 #include "server/upstream/upstream.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MANIFESTS_BYTES ((size_t)64 << 20)
-#define TAGS_BYTES ((size_t)16 << 20)
+#define TAGS_BYTES ((size_t)32 << 20)
 #define BACKGROUND_THREADS 8
 #define BACKGROUND_QUEUE 1024
 
@@ -46,6 +47,7 @@ enum status cache_new(struct content *content, const char *spool_directory,
 	cache->flights = flight_table_new();
 	cache->negatives = negative_new();
 	cache->manifests = lru_new(MANIFESTS_BYTES, &view_ops);
+	pthread_mutex_init(&cache->tags_lock, NULL);
 	cache->tags = lru_new(TAGS_BYTES, &tag_ops);
 	cache->background = work_pool_new("cache", BACKGROUND_THREADS, BACKGROUND_QUEUE);
 	*ret_cache = cache;
@@ -56,12 +58,14 @@ void cache_free(struct cache *cache)
 {
 	if (!cache)
 		return;
+	atomic_store(&cache->stopping, true);
 	/* background work starts fills, so it ends first */
 	work_pool_free(cache->background);
 	fill_table_free(cache->fills);
 	flight_table_free(cache->flights);
 	negative_free(cache->negatives);
 	lru_free(cache->tags);
+	pthread_mutex_destroy(&cache->tags_lock);
 	lru_free(cache->manifests);
 	free(cache);
 }

@@ -6,6 +6,8 @@
 #include "server/cache/pull_through.h"
 #include "server/content/content.h"
 
+#include <pthread.h>
+
 struct fill_table;
 struct flight_table;
 struct lru;
@@ -18,8 +20,12 @@ struct cache {
 	struct flight_table *flights;
 	struct negative_cache *negatives;
 	struct lru *manifests; /* "<stored>@<digest>" to struct manifest_view */
+	/* Makes looking a tag up and putting another one step; over the map's own
+	 * locks, never held over I/O. */
+	pthread_mutex_t tags_lock;
 	struct lru *tags; /* "<stored>:<tag>" to struct tag_view */
 	struct work_pool *background; /* refreshes and prefetching */
+	_Atomic bool stopping; /* background work that has not begun need not */
 };
 
 /* The longest key of the in-memory maps, with NUL. */
@@ -78,6 +84,12 @@ struct tag_view {
 struct tag_view *tag_view_new(struct manifest_view *view, const struct tag_entry *entry);
 void *tag_view_ref(void *tag);
 void tag_view_unref(void *tag);
+
+/* Puts the tag where other requests find it, unless that version or a newer one
+ * is there. Takes over the reference and gives one to what is there then: all
+ * who hold a version of a tag hold the same view, so that what the upstream
+ * told one of them is known to every other. */
+struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag);
 
 /* Points the tag at the view, in memory and in the stores. */
 void cache_point_tag(struct cache *cache, const struct cache_source *source,

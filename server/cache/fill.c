@@ -200,7 +200,9 @@ void fill_set_total(struct fill *fill, uint64_t total)
 	pthread_mutex_lock(&fill->lock);
 	fill->total = total;
 	fill->has_total = true;
-	if (fill->state < FILL_STREAMING)
+	/* an empty reply would be complete as soon as its length was told, before
+	 * its digest was looked at */
+	if (fill->state < FILL_STREAMING && total > 0)
 		fill->state = FILL_STREAMING;
 	pthread_cond_broadcast(&fill->moved);
 	pthread_mutex_unlock(&fill->lock);

@@ -5,7 +5,7 @@
  * the upstream's own threads; everyone else joins. States only increase:
  *
  *   PENDING    queued, or asking; no byte yet
- *   STREAMING  the size is known and bytes are coming
+ *   STREAMING  the size is known (and not 0) and bytes are coming
  *   DONE       every byte is there and the digest matched
  *   FAILED     given up; the error says why
  *

@@ -16,10 +16,13 @@
 
 #include <time.h>
 
-/* Attempts in a row that brought no byte: at the very start (fail fast, the
+/* Attempts in a row that brought nothing to speak of: at the very start (fail fast, the
  * client has other places to go), and once bytes have come. */
 #define ATTEMPTS_AT_START 2
 #define ATTEMPTS_WITHOUT_PROGRESS 6
+/* Less than this is no progress: a server that breaks off after every byte would
+ * keep a fill, and those who wait for it, for ever. */
+#define PROGRESS_BYTES ((uint64_t)16 << 10)
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 2000
 
@@ -36,6 +39,8 @@ static bool sink_begin(void *context, uint64_t offset, bool has_total, uint64_t 
 
 	if (offset > fill->written)
 		return refuse(fill, BW_CORRUPT, "resumed past the byte asked for");
+	if (has_total && total < fill->written)
+		return refuse(fill, BW_CORRUPT, "is shorter than what came of it before");
 	fill->skip = fill->written - offset;
 	if (!has_total && !fill->has_total)
 		return true; /* stays PENDING: nobody can be told a size */
@@ -138,7 +143,7 @@ static enum status fetch(struct fill *fill, struct error *error)
 
 		if (status == BW_OK)
 			return BW_OK;
-		failures = fill->written > before ? 1 : failures + 1;
+		failures = fill->written - before >= PROGRESS_BYTES ? 1 : failures + 1;
 		if (!may_resume(fill, status, failures) || !pause_before_resume(fill, failures))
 			return status;
 		if (fill->written > 0)
@@ -163,14 +168,19 @@ static enum status verify(struct fill *fill, struct error *error)
 /* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
 static enum status fetch_verified(struct fill *fill, struct error *error)
 {
-	uint64_t stored;
+	struct object_reader *stored;
 	enum status status;
 
+	if (atomic_load(&fill->table->cancelled))
+		return error_set(error, BW_CANCELLED, "blob %s: stopping", fill->digest_text);
 	/* between a newcomer's look at the store and its joining here, the
-	 * previous fill may have ended */
-	if (content_stat_blob(fill->table->content, &fill->digest, &stored, NULL) == BW_OK)
+	 * previous fill may have ended; opened and not only looked up, because
+	 * a blob that cannot be opened is worth fetching */
+	if (content_open_blob(fill->table->content, &fill->digest, &stored, NULL) == BW_OK) {
+		object_close(stored);
 		return error_set(error, BW_CONFLICT, "blob %s is stored already",
 				 fill->digest_text);
+	}
 	status = spool_create(fill->table->spool_directory, &fill->digest, &fill->spool, error);
 	if (status == BW_OK)
 		status = fetch(fill, error);

@@ -59,6 +59,24 @@ static void log_not_stored(const struct cache_source *source, const char *refere
 		  LOG_S("error", error->message));
 }
 
+struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag)
+{
+	struct tag_view *kept;
+
+	pthread_mutex_lock(&cache->tags_lock);
+	kept = lru_get(cache->tags, key);
+	if (kept && kept->version >= tag->version) {
+		pthread_mutex_unlock(&cache->tags_lock);
+		tag_view_unref(tag);
+		return kept;
+	}
+	/* a tag keeps its manifest in memory, so it costs that too */
+	lru_put(cache->tags, key, tag, VIEW_OVERHEAD + tag->view->body_length);
+	pthread_mutex_unlock(&cache->tags_lock);
+	tag_view_unref(kept);
+	return tag;
+}
+
 void cache_point_tag(struct cache *cache, const struct cache_source *source,
 		     const struct reference *reference, struct manifest_view *view)
 {
@@ -71,15 +89,20 @@ void cache_point_tag(struct cache *cache, const struct cache_source *source,
 	struct error error = {0};
 	char key[CACHE_KEY_SIZE];
 	struct tag_view *tag;
+	enum status status;
 
-	if (content_put_tag(cache->content, source->stored, reference->text, &entry, &error) !=
-	    BW_OK)
-		log_not_stored(source, reference->text, &error);
 	cache_key(key, source, reference);
-	tag = tag_view_new(manifest_view_ref(view), &entry);
-	lru_put(cache->tags, key, tag, VIEW_OVERHEAD);
-	tag_view_unref(tag);
 	negative_forget(cache->negatives, key);
+	status = content_put_tag(cache->content, source->stored, reference->text, &entry, &error);
+	if (status == BW_CONFLICT) {
+		/* another process wrote it later than we: let the stores say what */
+		lru_remove(cache->tags, key);
+		return;
+	}
+	if (status != BW_OK)
+		log_not_stored(source, reference->text, &error);
+	tag = tag_view_new(manifest_view_ref(view), &entry);
+	tag_view_unref(cache_keep_tag(cache, key, tag));
 }
 
 /* Takes the body out of *fetched. */

@@ -11,10 +11,15 @@
 #include "server/oci/media_type.h"
 #include "server/upstream/upstream.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* A manifest that is served often is looked through this often. */
 #define PREFETCH_AGAIN_MS 60000
+
+/* Real images have some 127 layers at most; a manifest of ten thousand must not
+ * fill its upstream's queue. */
+#define PREFETCH_MAX 256
 
 struct prefetch {
 	struct cache *cache;
@@ -52,9 +57,10 @@ static void prefetch_run(void *argument)
 	struct manifest manifest = {0};
 	bool going = true;
 
-	if (manifest_parse(prefetch->view->body, prefetch->view->body_length,
+	if (!atomic_load(&prefetch->cache->stopping) &&
+	    manifest_parse(prefetch->view->body, prefetch->view->body_length,
 			   prefetch->view->media_type, &manifest, NULL) == BW_OK) {
-		for (size_t i = 0; going && i < manifest.blob_count; i++)
+		for (size_t i = 0; going && i < manifest.blob_count && i < PREFETCH_MAX; i++)
 			going = fetch_if_missing(prefetch, &manifest.blobs[i]);
 		manifest_release(&manifest);
 	}

@@ -19,6 +19,8 @@
  * out to be stored, or another source's fill failed. */
 #define LOOKS_MAX 4
 
+#define SIZE_NOT_TOLD UINT64_MAX
+
 struct pull {
 	struct cache *cache;
 	const struct cache_source *source;
@@ -176,6 +178,10 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 		remember_grant(pull, ret_blob->size);
 	if (status == BW_ABSENT)
 		remember_absent(pull);
+	if (status == BW_CONFLICT)
+		return error_set(error, BW_UNAVAILABLE,
+				 "blob of \"%s\" is stored but could not be opened",
+				 pull->source->stored);
 	return status;
 }
 
@@ -222,10 +228,15 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 	} else {
 		bool stored = status == BW_OK;
 
+		pull.size = SIZE_NOT_TOLD;
 		status = confirm(&pull, error);
 		if (status == BW_OK && stored) {
 			verdict = CACHE_REVALIDATED;
 			remember_grant(&pull, size);
+		} else if (status == BW_OK && pull.size == SIZE_NOT_TOLD) {
+			status = error_set(error, BW_UNREACHABLE,
+					   "upstream \"%s\" does not say how large the blob is",
+					   upstream_name(source->upstream));
 		} else if (status == BW_OK) {
 			size = pull.size;
 		}

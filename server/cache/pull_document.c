@@ -107,12 +107,19 @@ static enum status fetch_pages(const struct cache_source *source, const struct l
 		page.next = NULL;
 		upstream_document_release(&page);
 	}
+	if (status == BW_OK && next)
+		log_event(LOG_WARNING,
+			  "a list has more pages than are asked for; its end is missing",
+			  LOG_S("upstream", upstream_name(source->upstream)),
+			  LOG_S("repository", source->repository), LOG_S("kind", kind->name));
 	free(next);
 	return status;
 }
 
+#define FALLBACK_HEX_MAX 64
+
 /* The fallback tag (distribution-spec, "Unavailable Referrers API"): an index
- * under "<algorithm>-<hex>". No such tag: nothing refers to the subject. */
+ * under "<algorithm>-<the first 64 digits>". No such tag: nothing refers to the subject. */
 static enum status fetch_fallback(const struct cache_source *source, const char *digest_text,
 				  struct buf *items, struct error *error)
 {
@@ -120,12 +127,14 @@ static enum status fetch_fallback(const struct cache_source *source, const char 
 	struct upstream_document page = {0};
 	struct reference reference;
 	char tag[DIGEST_TEXT_SIZE];
+	char *hex;
 	enum status status;
 
 	str_copy(tag, sizeof(tag), digest_text);
-	*strchr(tag, ':') = '-';
-	if (strlen(tag) > TAG_MAX)
-		tag[TAG_MAX] = '\0';
+	hex = strchr(tag, ':') + 1;
+	hex[-1] = '-';
+	if (strlen(hex) > FALLBACK_HEX_MAX)
+		hex[FALLBACK_HEX_MAX] = '\0';
 	if (!reference_parse(tag, strlen(tag), &reference))
 		return BW_OK;
 	status = upstream_get_manifest(source->upstream, source->repository, &reference, &fetched,
@@ -141,6 +150,18 @@ static enum status fetch_fallback(const struct cache_source *source, const char 
 	return status;
 }
 
+/* Each page was within the limits of JSON that we read; all of them together
+ * need not be, and what is kept must be readable again. */
+static bool is_readable(const struct buf *body)
+{
+	cJSON *json = NULL;
+	bool readable =
+		!body->overflow && json_parse(body->data, body->length, &json, NULL) == BW_OK;
+
+	cJSON_Delete(json);
+	return readable;
+}
+
 static enum status fetch_list(const struct cache_source *source, const struct list_kind *kind,
 			      const char *key, const char *path, struct buf *body,
 			      struct error *error)
@@ -154,6 +175,11 @@ static enum status fetch_list(const struct cache_source *source, const struct li
 		buf_append_string(body, kind->head);
 		buf_append_string(body, buf_string(&items));
 		buf_append_string(body, kind->tail);
+		if (!is_readable(body))
+			status = error_set(error, BW_TOO_LARGE,
+					   "upstream \"%s\": the list of %s of \"%s\" is too long",
+					   upstream_name(source->upstream), kind->name,
+					   source->repository);
 		metric_add(M_PROXY_PULLED_BYTES, body->length, kind->name,
 			   upstream_name(source->upstream));
 	}
@@ -204,6 +230,30 @@ static enum status refresh(struct cache *cache, const struct cache_source *sourc
 	return BW_OK;
 }
 
+/* Stands where a list was that the upstream does not have any more: the old copy
+ * must not come back in the next outage. */
+static const char gone[] = "{}";
+
+static void forget_list(struct cache *cache, const struct cache_source *source,
+			const struct list_kind *kind, const char *key)
+{
+	struct document_entry entry = {.body_length = strlen(gone)};
+
+	entry.body = xstrdup(gone);
+	content_put_document(cache->content, source->stored, kind->name, key, &entry, NULL);
+	document_entry_release(&entry);
+}
+
+/* The stored copy, or an empty entry. */
+static void load_list(struct cache *cache, const struct cache_source *source,
+		      const struct list_kind *kind, const char *key, struct document_entry *stored)
+{
+	if (content_get_document(cache->content, source->stored, kind->name, key, stored, NULL) ==
+		    BW_OK &&
+	    stored->body_length == strlen(gone))
+		document_entry_release(stored);
+}
+
 static enum status get_list(struct cache *cache, const struct cache_source *source,
 			    const struct list_kind *kind, const char *key, const char *path,
 			    struct answer *answer, struct error *error)
@@ -215,18 +265,20 @@ static enum status get_list(struct cache *cache, const struct cache_source *sour
 	enum status status;
 
 	snprintf(absent_key, sizeof(absent_key), "%s %s %s", source->stored, kind->name, key);
-	if (content_get_document(cache->content, source->stored, kind->name, key, &stored, NULL) ==
-		    BW_OK &&
-	    freshness_of(stored.validated_at, clock_wall_ms(), config->manifest_ttl_ms, 0) ==
-		    FRESH) {
+	load_list(cache, source, kind, key, &stored);
+	if (stored.body && freshness_of(stored.validated_at, clock_wall_ms(),
+					config->manifest_ttl_ms, 0) == FRESH) {
 		take_document(&stored, CACHE_HIT, answer);
 		return BW_OK;
 	}
 	if (!stored.body && negative_has(cache->negatives, absent_key))
 		return cache_known_absent(source, kind->name, error);
 	status = refresh(cache, source, kind, key, path, answer, &failure);
-	if (status == BW_ABSENT)
+	if (status == BW_ABSENT) {
 		negative_put(cache->negatives, absent_key, config->negative_ttl_ms);
+		if (stored.body)
+			forget_list(cache, source, kind, key);
+	}
 	if (status != BW_OK && stored.body && freshness_may_serve_stale(config, &failure)) {
 		metric_inc(M_PROXY_STALE, upstream_name(source->upstream));
 		take_document(&stored, CACHE_STALE, answer);
@@ -262,7 +314,7 @@ static int compare_names(const void *a, const void *b)
 static void names_of(const cJSON *list, struct tag_names *tags)
 {
 	const cJSON *item;
-	size_t count = 0;
+	size_t count = 0, unique = 0;
 
 	tags->names = xcalloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(*tags->names));
 	cJSON_ArrayForEach(item, list)
@@ -270,8 +322,15 @@ static void names_of(const cJSON *list, struct tag_names *tags)
 		if (cJSON_IsString(item) && tag_valid(item->valuestring, strlen(item->valuestring)))
 			tags->names[count++] = xstrdup(item->valuestring);
 	}
-	tags->count = count;
 	qsort(tags->names, count, sizeof(*tags->names), compare_names);
+	for (size_t i = 0; i < count; i++) {
+		/* pages may overlap */
+		if (unique > 0 && strcmp(tags->names[unique - 1], tags->names[i]) == 0)
+			free(tags->names[i]);
+		else
+			tags->names[unique++] = tags->names[i];
+	}
+	tags->count = unique;
 }
 
 void tag_names_release(struct tag_names *tags)

@@ -26,8 +26,6 @@
  * to a few hanging mirrors takes. */
 #define FOLLOW_MS 60000
 
-#define TAG_COST 1024 /* bytes a tag in memory counts for */
-
 struct question {
 	struct cache *cache;
 	const struct cache_source *source;
@@ -69,9 +67,14 @@ static bool answered_meanwhile(struct question *question, struct flight_answer *
 		tag_view_unref(tag);
 	}
 	answer->verdict = CACHE_HIT;
-	if (!answer->view && negative_has(question->cache->negatives, question->key))
+	if (!answer->view && negative_has(question->cache->negatives, question->key)) {
+		/* who read the stores before the tag was removed there may have put
+		 * it here since */
+		if (question->tag)
+			lru_remove(question->cache->tags, question->key);
 		answer->status =
 			cache_known_absent(question->source, "such manifest", &answer->error);
+	}
 	return answer->view || answer->status != BW_OK;
 }
 
@@ -86,8 +89,14 @@ static void lead_fetch(void *context, struct flight_answer *answer)
 static void confirm_tag(struct question *question)
 {
 	int64_t now = clock_wall_ms();
+	struct tag_view *kept;
 
 	atomic_store(&question->tag->validated_at, now);
+	/* it may have left memory, and come back as another view, meanwhile */
+	kept = cache_keep_tag(question->cache, question->key, tag_view_ref(question->tag));
+	if (kept->version == question->tag->version)
+		atomic_store(&kept->validated_at, now);
+	tag_view_unref(kept);
 	content_touch_tag(question->cache->content, question->source->stored,
 			  question->reference->text, question->tag->version, now);
 }
@@ -174,7 +183,8 @@ static void refresh_run(void *argument)
 	};
 
 	cache_key(key, &refresh->held.source, &refresh->reference);
-	ask(&question, &answer);
+	if (!atomic_load(&refresh->cache->stopping))
+		ask(&question, &answer);
 	if (answer.status != BW_OK)
 		log_event(LOG_WARNING, "background refresh failed",
 			  LOG_S("repository", refresh->held.source.stored),
@@ -237,9 +247,7 @@ static struct tag_view *stored_tag(const struct question *question)
 		log_unreadable(question, &trouble);
 	if (status != BW_OK)
 		return NULL;
-	tag = tag_view_new(view, &entry);
-	lru_put(cache->tags, question->key, tag, TAG_COST);
-	return tag;
+	return cache_keep_tag(cache, question->key, tag_view_new(view, &entry));
 }
 
 static enum status serve_stale(const struct cache_source *source, struct tag_view *tag,
