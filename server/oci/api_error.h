@@ -33,7 +33,6 @@ enum api_code {
 const char *api_code_name(enum api_code code); /* "BLOB_UNKNOWN" */
 
 /* {"errors":[{"code":...,"message":...,"detail":...}]}; detail NULL: null. */
-void api_error_body(struct buf *buf, enum api_code code, const char *message,
-		    const char *detail);
+void api_error_body(struct buf *buf, enum api_code code, const char *message, const char *detail);
 
 #endif

@@ -39,7 +39,7 @@ struct descriptor {
 
 struct manifest {
 	enum manifest_kind kind;
-	char *media_type;    /* the body's own mediaType, else the Content-Type */
+	char *media_type; /* the body's own mediaType, else the Content-Type */
 	char *artifact_type; /* artifactType, else the config's mediaType; NULL: none */
 	struct descriptor *blobs; /* config first, then layers, in order */
 	size_t blob_count;

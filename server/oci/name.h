@@ -32,8 +32,8 @@ bool host_normalize(const char *host, size_t length, char target[HOST_MAX + 1]);
 /* A reference as it stands in a URL. Value type. */
 struct reference {
 	bool is_digest;
-	struct digest digest;                /* when is_digest */
-	char text[DIGEST_TEXT_SIZE];         /* the tag, or the digest's text; NUL-terminated */
+	struct digest digest; /* when is_digest */
+	char text[DIGEST_TEXT_SIZE]; /* the tag, or the digest's text; NUL-terminated */
 };
 
 bool reference_parse(const char *text, size_t length, struct reference *ret);
