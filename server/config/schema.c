@@ -40,7 +40,7 @@ static const char *pattern_of(enum key_type type)
 	case KEY_TAGS:
 		return "^[A-Za-z0-9._*-]{1,512}$";
 	case KEY_DURATION:
-		return "^(0|([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$";
+		return "^(0|([0-9]+(d|h|m|s|ms))+)$";
 	case KEY_SIZE:
 		return "^[0-9]+([kMGT]?B|[KMGT]iB)?$";
 	default:
