@@ -1,0 +1,183 @@
+#include "server/http/supervise.h"
+
+#include "server/base/buf.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/metrics.h"
+#include "server/config/config.h"
+#include "server/http/http_server.h"
+#include "server/registry/registry.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROBLEMS_MAX ((size_t)1 << 20)
+
+/* How often a draining server looks whether it is done. */
+#define DRAIN_LOOK_MS 20
+/* Handlers whose connection was cut need this long at most to notice, unless
+ * they wait for an upstream or a disk. */
+#define CUT_GRACE_MS 5000
+
+static void our_signals(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	sigaddset(ret_set, SIGTERM);
+	sigaddset(ret_set, SIGINT);
+	sigaddset(ret_set, SIGHUP);
+}
+
+void supervise_signals(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	sigaction(SIGPIPE, &ignore, NULL);
+	our_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* The next signal; 0 when none came within the time (negative: wait for ever). */
+static int next_signal(int64_t timeout_ms)
+{
+	const struct timespec timeout = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000,
+	};
+	sigset_t set;
+	int number;
+
+	our_signals(&set);
+	number = sigtimedwait(&set, NULL, timeout_ms < 0 ? NULL : &timeout);
+	return number > 0 ? number : 0;
+}
+
+/* ---- reload ------------------------------------------------------------ */
+
+static void warn_if_changed(const char *key, bool changed)
+{
+	if (changed)
+		log_event(LOG_WARNING, "this change needs a restart", LOG_S("key", key));
+}
+
+static void warn_of_restart_keys(const struct config *old, const struct config *new)
+{
+	warn_if_changed("http.address", strcmp(old->http.address, new->http.address) != 0);
+	warn_if_changed("http.adminAddress",
+			strcmp(old->http.admin_address, new->http.admin_address) != 0);
+	warn_if_changed("http.threads", old->http.threads != new->http.threads);
+	warn_if_changed("storage.filesystem.rootDirectory",
+			strcmp(old->storage.root_directory, new->storage.root_directory) != 0);
+	warn_if_changed("metadata.sqlite.path",
+			strcmp(old->metadata.sqlite_path, new->metadata.sqlite_path) != 0);
+}
+
+/* One line of the log for each line of the problems. */
+static void log_problems(struct buf *problems)
+{
+	char *rest = problems->data;
+
+	while (rest && *rest) {
+		char *line = strsep(&rest, "\n");
+
+		if (*line)
+			log_event(LOG_ERROR, "configuration", LOG_S("problem", line));
+	}
+}
+
+static struct config *load_again(const char *path)
+{
+	struct buf problems = BUF_INIT(PROBLEMS_MAX);
+	struct config *config = NULL;
+	struct error error = {0};
+
+	if (config_load(path, environ, &config, &problems) != BW_OK) {
+		log_problems(&problems);
+	} else if (config_refuses_to_listen(config, &error)) {
+		log_event(LOG_ERROR, "configuration", LOG_S("problem", error.message));
+		config_unref(config);
+		config = NULL;
+	}
+	buf_release(&problems);
+	return config;
+}
+
+static void reload(struct supervision *supervision)
+{
+	struct config *config = load_again(supervision->config_path);
+
+	if (!config) {
+		log_event(LOG_ERROR, "the configuration is not usable; the old one stays",
+			  LOG_S("config", supervision->config->source));
+		metric_inc(M_RELOADS, "refused");
+		return;
+	}
+	for (size_t i = 0; i < config->warnings.count; i++)
+		log_event(LOG_WARNING, "configuration",
+			  LOG_S("problem", config->warnings.items[i]));
+	warn_of_restart_keys(supervision->config, config);
+	registry_reload(supervision->registry, config);
+	log_configure(config->log.level, config->log.format);
+	log_event(LOG_INFO, "configuration reloaded", LOG_S("config", config->source),
+		  LOG_I("upstreams", config->proxy.upstream_count));
+	config_unref(supervision->config);
+	supervision->config = config;
+	metric_inc(M_RELOADS, "ok");
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static void exit_at_once(const char *why, unsigned in_flight)
+{
+	log_event(LOG_WARNING, why, LOG_I("requests", in_flight));
+	_exit(EXIT_FAILURE);
+}
+
+/* False when time is over first. */
+static bool wait_until_quiet(struct http_server *server, deadline_ms deadline)
+{
+	while (!http_server_is_quiet(server)) {
+		int number = next_signal(DRAIN_LOOK_MS);
+
+		if (number == SIGTERM || number == SIGINT)
+			exit_at_once("told again to stop: stopping at once",
+				     http_server_in_flight(server));
+		if (deadline_passed(deadline))
+			return false;
+	}
+	return true;
+}
+
+static void drain(const struct supervision *supervision)
+{
+	struct http_server *server = supervision->server;
+	int64_t timeout = supervision->config->http.drain_timeout_ms;
+
+	log_event(LOG_INFO, "draining", LOG_I("requests", http_server_in_flight(server)),
+		  LOG_I("timeout_ms", timeout));
+	http_server_drain(server);
+	if (wait_until_quiet(server, deadline_in(timeout)))
+		return;
+	log_event(LOG_WARNING, "http.drainTimeout is over: cutting what is left",
+		  LOG_I("requests", http_server_in_flight(server)));
+	http_server_cut(server);
+	if (!wait_until_quiet(server, deadline_in(CUT_GRACE_MS)))
+		exit_at_once("requests do not end: stopping at once",
+			     http_server_in_flight(server));
+}
+
+void supervise(struct supervision *supervision)
+{
+	for (;;) {
+		int number = next_signal(-1);
+
+		if (number == SIGHUP)
+			reload(supervision);
+		if (number == SIGTERM || number == SIGINT)
+			break;
+	}
+	drain(supervision);
+}
