@@ -84,24 +84,33 @@ out:
 	return status;
 }
 
-static enum status judge_answer(const struct transfer_response *response, struct error *error)
+static enum status status_of(int http_status)
 {
-	enum status status;
-
-	switch (response->status) {
+	switch (http_status) {
 	case 200:
 		return BW_OK;
 	case 401:
 	case 403:
-		return error_set(error, BW_DENIED, "answered %d", response->status);
+		return BW_DENIED;
 	case 429:
-		status = error_set(error, BW_UNAVAILABLE, "answered 429");
-		if (error)
-			error->retry_after = transfer_retry_after(response);
-		return status;
+		return BW_UNAVAILABLE;
 	default:
-		return error_set(error, BW_UNREACHABLE, "answered %d", response->status);
+		return BW_UNREACHABLE;
 	}
+}
+
+static enum status judge_answer(const struct transfer_response *response, struct error *error)
+{
+	enum status status = status_of(response->status);
+
+	if (status == BW_OK)
+		return BW_OK;
+	error_set(error, status, "answered %d", response->status);
+	if (error)
+		error->http_status = response->status;
+	if (error && status == BW_UNAVAILABLE)
+		error->retry_after = transfer_retry_after(response);
+	return status;
 }
 
 static bool on_body(void *context, const void *bytes, size_t length)
