@@ -49,11 +49,15 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 			      struct object_reader **ret_reader, struct error *error)
 {
 	char key[KEY_SIZE];
+	uint64_t indexed;
 	enum status status;
 
 	key_of_blob(key, digest);
 	status = object_open(content->objects, key, ret_reader, error);
-	if (status == BW_ABSENT)
+	/* looked up first: most blobs that are not there were never indexed, and
+	 * a write is dearer than a read */
+	if (status == BW_ABSENT &&
+	    metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK)
 		metadata_remove_blob(content->metadata, digest, NULL);
 	return status;
 }
