@@ -143,6 +143,7 @@ static int serve_with(const char *config_path, struct config *config)
 	status = service_start(&service, config, &error);
 	if (status == BW_OK) {
 		log_start(&service, config);
+		http_server_is_up(service.server);
 		supervision.registry = service.registry;
 		supervision.server = service.server;
 		supervise(&supervision);

@@ -22,7 +22,7 @@
 
 struct admin {
 	struct registry *registry;
-	const _Atomic bool *draining;
+	const _Atomic enum server_phase *phase;
 
 	pthread_mutex_t lock; /* covers what follows; a leaf, not held over a check */
 	pthread_cond_t first_result;
@@ -33,12 +33,12 @@ struct admin {
 	struct error error;
 };
 
-struct admin *admin_new(struct registry *registry, const _Atomic bool *draining)
+struct admin *admin_new(struct registry *registry, const _Atomic enum server_phase *phase)
 {
 	struct admin *admin = xcalloc(1, sizeof(*admin));
 
 	admin->registry = registry;
-	admin->draining = draining;
+	admin->phase = phase;
 	pthread_mutex_init(&admin->lock, NULL);
 	cond_init(&admin->first_result);
 	return admin;
@@ -124,10 +124,11 @@ static void handle_livez(struct admin *admin, struct exchange *exchange)
 
 static void handle_readyz(struct admin *admin, struct exchange *exchange)
 {
+	enum server_phase phase = atomic_load(admin->phase);
 	struct error error;
 
-	if (atomic_load(admin->draining)) {
-		respond_not_ready(exchange, "draining");
+	if (phase != SERVER_SERVING) {
+		respond_not_ready(exchange, phase == SERVER_STARTING ? "starting" : "draining");
 		return;
 	}
 	if (begin_check(admin))

@@ -10,14 +10,16 @@
 #define HTTP_ADMIN_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
+
+/* Of the whole server; only increases. */
+enum server_phase { SERVER_STARTING, SERVER_SERVING, SERVER_DRAINING };
 
 struct admin;
 struct exchange;
 struct registry;
 
-/* `draining` is read at each /readyz. Both outlive the admin. */
-struct admin *admin_new(struct registry *registry, const _Atomic bool *draining);
+/* `phase` is read at each /readyz. Both outlive the admin. */
+struct admin *admin_new(struct registry *registry, const _Atomic enum server_phase *phase);
 void admin_free(struct admin *admin); /* NULL is fine */
 
 /* Answers a request that was parsed. */

@@ -1,5 +1,6 @@
 #include "server/http/handlers.h"
 
+#include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 #include "server/http/response.h"
@@ -12,6 +13,12 @@
 /* For blobs that do not lie in a file. */
 #define READ_PIECE ((size_t)256 * 1024)
 #define HEAD_MAX ((size_t)16 * 1024)
+/* How long a client's leaving may go unnoticed. */
+#define SLICE_MS 500
+
+/* nginx' number for it, in the log and the metrics; nobody is sent it. */
+#define STATUS_CLIENT_LEFT 499
+#define CLIENT_LEFT "the client went away"
 
 struct blob_answer {
 	struct exchange *exchange;
@@ -54,6 +61,30 @@ static enum status send_available(struct blob_answer *answer, uint64_t offset, u
 	return send_file(&answer->exchange->sender, file, offset, end, &answer->exchange->sent);
 }
 
+/* Waits for bytes at `offset` in slices, so that a client that left, or a
+ * server that stops, does not keep a worker waiting for an upstream. */
+static enum status wait_for_bytes(struct blob_answer *answer, uint64_t offset, uint64_t *ret_end,
+				  struct error *error)
+{
+	struct blob_source slice = answer->source;
+	deadline_ms deadline = deadline_in(answer->source.patience_ms);
+	enum status status;
+	bool was_slice;
+
+	do {
+		int64_t left = deadline_left_ms(deadline);
+		deadline_ms slice_end = deadline_in(left < SLICE_MS ? left : SLICE_MS);
+
+		slice.patience_ms = deadline_left_ms(slice_end);
+		status = blob_source_wait(&slice, offset, ret_end, error);
+		/* a fill that failed by a timeout of its own tells so at once */
+		was_slice = status == BW_TIMEOUT && deadline_passed(slice_end);
+		if (was_slice && !connection_is_open(answer->exchange->connection))
+			return error_set(error, BW_CANCELLED, CLIENT_LEFT);
+	} while (was_slice && !deadline_passed(deadline));
+	return status;
+}
+
 static void describe_cut(struct error *error, enum status status)
 {
 	if (status == BW_OK || error->message[0])
@@ -63,7 +94,7 @@ static void describe_cut(struct error *error, enum status status)
 	else if (status == BW_CORRUPT)
 		error_set(error, status, "the blob's file is too short");
 	else
-		error_set(error, status, "the client went away");
+		error_set(error, status, CLIENT_LEFT);
 }
 
 /* `available` bytes of the blob are there already. */
@@ -81,7 +112,7 @@ static void send_body(struct blob_answer *answer, uint64_t available)
 		offset = until;
 		if (status != BW_OK || offset == end)
 			break;
-		status = blob_source_wait(&answer->source, offset, &available, &error);
+		status = wait_for_bytes(answer, offset, &available, &error);
 		if (status != BW_OK)
 			break;
 	}
@@ -112,7 +143,7 @@ static void respond_blob(struct blob_answer *answer, uint64_t available)
 	buf_release(&head);
 	exchange->pushed_type = "blob";
 	if (status != BW_OK)
-		exchange_cut(exchange, status, "the client went away");
+		exchange_cut(exchange, status, CLIENT_LEFT);
 	else if (answer->range.length > 0)
 		send_body(answer, available);
 }
@@ -172,9 +203,14 @@ static void stream_blob(struct blob_answer *answer)
 	if (!choose_range(answer))
 		return;
 	if (answer->range.length > 0)
-		status = blob_source_wait(&answer->source, answer->range.first, &available, &error);
+		status = wait_for_bytes(answer, answer->range.first, &available, &error);
 	if (status == BW_OK) {
 		respond_blob(answer, available);
+		return;
+	}
+	if (!connection_is_open(answer->exchange->connection)) {
+		answer->exchange->status = STATUS_CLIENT_LEFT;
+		exchange_cut(answer->exchange, BW_CANCELLED, CLIENT_LEFT);
 		return;
 	}
 	failure_from_error(&failure, status, &error, API_BLOB_UNKNOWN);

@@ -229,6 +229,18 @@ void connection_wait_writable(struct connection *connection, int timeout_ms)
 	poll(&wait, 1, timeout_ms);
 }
 
+/* Not by poll: a draining listener shuts the reading side of what it thinks is
+ * idle, which looks to poll like the client's doing. */
+bool connection_is_open(const struct connection *connection)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+
+	return getsockopt(unwrap_const(connection)->client.sock, IPPROTO_TCP, TCP_INFO, &info,
+			  &length) == 0 &&
+	       info.tcpi_state == TCP_ESTABLISHED;
+}
+
 ssize_t connection_read(struct connection *connection, void *target, size_t length)
 {
 	return mg_read(unwrap(connection), target, length);

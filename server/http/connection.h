@@ -84,6 +84,10 @@ ssize_t connection_try_send_file(struct connection *connection, int file, uint64
  * over. */
 void connection_wait_writable(struct connection *connection, int timeout_ms);
 
+/* Is anybody there to write to? False once the client closed its side, or we
+ * cut the connection. */
+bool connection_is_open(const struct connection *connection);
+
 /* Body bytes of the request, de-chunked. 0: the end; -1: broken or too slow. */
 ssize_t connection_read(struct connection *connection, void *target, size_t length);
 

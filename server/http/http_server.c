@@ -30,7 +30,7 @@ struct http_server {
 	struct listener *listener;
 	struct listener *admin_listener;
 	struct admin *admin;
-	_Atomic bool draining;
+	_Atomic enum server_phase phase;
 	_Atomic unsigned in_flight;
 };
 
@@ -41,7 +41,7 @@ static bool may_keep(struct http_server *server, struct connection *connection)
 	const struct listener *listener = connection_listener(connection);
 	unsigned threads = listener_threads(listener);
 
-	return connection_may_stay(connection) && !atomic_load(&server->draining) &&
+	return connection_may_stay(connection) && atomic_load(&server->phase) < SERVER_DRAINING &&
 	       listener_connections(listener) <= threads - threads / 4;
 }
 
@@ -250,7 +250,7 @@ enum status http_server_start(const struct http_server_options *options,
 	enum status status;
 
 	server->registry = options->registry;
-	server->admin = admin_new(options->registry, &server->draining);
+	server->admin = admin_new(options->registry, &server->phase);
 	status = listener_start(&admin_options, &server->admin_listener, error);
 	if (status == BW_OK)
 		status = listener_start(&registry_options, &server->listener, error);
@@ -272,9 +272,14 @@ const char *http_server_admin_address(const struct http_server *server)
 	return listener_address(server->admin_listener);
 }
 
+void http_server_is_up(struct http_server *server)
+{
+	atomic_store(&server->phase, SERVER_SERVING);
+}
+
 void http_server_drain(struct http_server *server)
 {
-	atomic_store(&server->draining, true);
+	atomic_store(&server->phase, SERVER_DRAINING);
 	listener_stop_accepting(server->listener);
 	listener_close_idle(server->listener);
 }

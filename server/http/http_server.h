@@ -2,7 +2,7 @@
  * The HTTP side of the server: two listeners, one for the registry API and one
  * for the admin endpoints, and how they start and end.
  *
- *   start ... drain ... (is_quiet, or time is over: cut) ... free
+ *   start, is_up ... drain ... (is_quiet, or time is over: cut) ... free
  */
 #ifndef HTTP_HTTP_SERVER_H
 #define HTTP_HTTP_SERVER_H
@@ -28,6 +28,9 @@ enum status http_server_start(const struct http_server_options *options,
 /* Where it listens, with the ports the system chose for 0. */
 const char *http_server_address(const struct http_server *server);
 const char *http_server_admin_address(const struct http_server *server);
+
+/* Start-up is over: /readyz may say so from now on. */
+void http_server_is_up(struct http_server *server);
 
 /* From now on /readyz says "draining", no connection to the registry is
  * accepted, and every answer closes its connection. */

@@ -130,43 +130,41 @@ static void reload(struct supervision *supervision)
 
 /* ---- the end ----------------------------------------------------------- */
 
-static void exit_at_once(const char *why, unsigned in_flight)
-{
-	log_event(LOG_WARNING, why, LOG_I("requests", in_flight));
-	_exit(EXIT_FAILURE);
-}
-
-/* False when time is over first. */
+/* False when time is over, or somebody asks again to stop. */
 static bool wait_until_quiet(struct http_server *server, deadline_ms deadline)
 {
 	while (!http_server_is_quiet(server)) {
 		int number = next_signal(DRAIN_LOOK_MS);
 
-		if (number == SIGTERM || number == SIGINT)
-			exit_at_once("told again to stop: stopping at once",
-				     http_server_in_flight(server));
-		if (deadline_passed(deadline))
+		if (number == SIGTERM || number == SIGINT || deadline_passed(deadline))
 			return false;
 	}
 	return true;
 }
 
+static void log_stage(enum log_level level, const char *message, const struct http_server *server)
+{
+	log_event(level, message, LOG_I("requests", http_server_in_flight(server)));
+}
+
 static void drain(const struct supervision *supervision)
 {
 	struct http_server *server = supervision->server;
-	int64_t timeout = supervision->config->http.drain_timeout_ms;
+	deadline_ms deadline = deadline_in(supervision->config->http.drain_timeout_ms);
 
-	log_event(LOG_INFO, "draining", LOG_I("requests", http_server_in_flight(server)),
-		  LOG_I("timeout_ms", timeout));
+	log_stage(LOG_INFO, "draining", server);
 	http_server_drain(server);
-	if (wait_until_quiet(server, deadline_in(timeout)))
+	if (wait_until_quiet(server, deadline))
 		return;
-	log_event(LOG_WARNING, "http.drainTimeout is over: cutting what is left",
-		  LOG_I("requests", http_server_in_flight(server)));
+	log_stage(LOG_WARNING,
+		  deadline_passed(deadline) ? "http.drainTimeout is over: cutting what is left"
+					    : "told again to stop: cutting what is left",
+		  server);
 	http_server_cut(server);
-	if (!wait_until_quiet(server, deadline_in(CUT_GRACE_MS)))
-		exit_at_once("requests do not end: stopping at once",
-			     http_server_in_flight(server));
+	if (wait_until_quiet(server, deadline_in(CUT_GRACE_MS)))
+		return;
+	log_stage(LOG_ERROR, "requests do not end: exiting without them", server);
+	_exit(EXIT_FAILURE);
 }
 
 void supervise(struct supervision *supervision)

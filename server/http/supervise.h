@@ -3,8 +3,9 @@
  *
  *   SIGHUP           reads the configuration again; a bad one changes nothing
  *   SIGTERM, SIGINT  drains: not ready, no new connections, every answer the
- *                    last of its connection, until nobody is left or
- *                    http.drainTimeout is over; a second one ends at once
+ *                    last of its connection, until nobody is left. After
+ *                    http.drainTimeout, or at a second signal, what is left
+ *                    is cut.
  */
 #ifndef HTTP_SUPERVISE_H
 #define HTTP_SUPERVISE_H
@@ -24,9 +25,9 @@ struct supervision {
  * the first thread starts. SIGPIPE is ignored from then on. */
 void supervise_signals(void);
 
-/* Returns when the server may be freed. May not return at all: when handlers do
- * not end after their connections were cut, or at a second SIGTERM, the process
- * exits; what is stored is as safe as in a crash. */
+/* Returns when the server may be freed. Does not return when handlers do not end
+ * although their connections were cut, or at a third signal: then the process
+ * exits with 1, and what is stored is as safe as in a crash. */
 void supervise(struct supervision *supervision);
 
 #endif
