@@ -80,7 +80,8 @@ enum status upstream_get_manifest(struct upstream *upstream, const char *reposit
 				  const struct reference *reference, struct upstream_manifest *ret,
 				  struct error *error);
 
-/* HEAD. BW_UNSUPPORTED when the reply lacks a digest: ask with GET then. */
+/* HEAD. BW_UNSUPPORTED when the reply lacks a digest or the upstream does not do
+ * HEAD (405, 501): ask with GET then. */
 enum status upstream_head_manifest(struct upstream *upstream, const char *repository,
 				   const struct reference *reference, struct upstream_manifest *ret,
 				   struct error *error);

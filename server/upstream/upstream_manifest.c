@@ -156,5 +156,14 @@ enum status upstream_head_manifest(struct upstream *upstream, const char *reposi
 				   const struct reference *reference, struct upstream_manifest *ret,
 				   struct error *error)
 {
-	return ask_for_manifest(upstream, TRANSFER_HEAD, repository, reference, ret, error);
+	struct error failure = {0};
+	enum status status =
+		ask_for_manifest(upstream, TRANSFER_HEAD, repository, reference, ret, &failure);
+
+	/* a mirror that does not do HEAD has not said anything about the manifest */
+	if (failure.http_status == 405 || failure.http_status == 501)
+		status = failure.code = BW_UNSUPPORTED;
+	if (status != BW_OK && error)
+		*error = failure;
+	return status;
 }
