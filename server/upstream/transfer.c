@@ -361,13 +361,15 @@ static CURLcode set_request_options(CURL *curl, struct running *running, struct 
 	return code;
 }
 
-static enum status judge_timeout(struct running *running, struct error *error)
+/* libcurl's own words say whether it was the name, TCP or TLS that took so long. */
+static enum status judge_timeout(struct running *running, const char *why, struct error *error)
 {
-	if (deadline_passed(running->request->deadline))
+	if (deadline_passed(running->request->deadline)) {
 		stop_for_deadline(running);
-	else
-		stop_for_limit(running, running->options->connect_ms, "no connection");
-	return error_set(error, BW_TIMEOUT, "%s", running->stop.message);
+		return error_set(error, BW_TIMEOUT, "%s", running->stop.message);
+	}
+	stop_for_limit(running, running->options->connect_ms, "no connection");
+	return error_set(error, BW_TIMEOUT, "%s (%s)", running->stop.message, why);
 }
 
 static enum status judge_broken(const struct running *running, const char *why, struct error *error)
@@ -403,7 +405,7 @@ static enum status judge(struct running *running, CURLcode code, struct error *e
 	if (running->unwanted)
 		return BW_OK;
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		return judge_timeout(running, error);
+		return judge_timeout(running, why, error);
 	if (code != CURLE_OK)
 		return judge_broken(running, why, error);
 	if (!running->head.complete)

@@ -19,6 +19,9 @@
  *   BW_TOO_LARGE    a body over our limit
  * error.http_status holds the status when an answer (429, 5xx, 401...) was the
  * failure and 0 when none came.
+ * A challenge whose token service we may not ask is BW_UNREACHABLE too: we have
+ * not been denied anything. error.http_status is the status when one was the
+ * failure, and stays so while a breaker that it opened is open.
  * The error names the upstream, the credential (by name) and the reason:
  *   upstream "quay.io" answered 429 (credential "robot-b"); retry in 57 s
  * Each call tries the upstream's urls in order, going on to the next one on
@@ -68,8 +71,8 @@ const char *upstream_credential_name(const struct upstream *upstream, const char
 /* A manifest or its head. */
 struct upstream_manifest {
 	struct digest digest; /* of the body, or (HEAD) as the upstream says */
-	char *media_type; /* owned */
-	char *body; /* owned; NULL after a HEAD */
+	char *media_type; /* owned; lower case, no parameters; NULL: none that is well-formed */
+	char *body; /* owned, NUL-terminated; NULL after a HEAD */
 	size_t body_length; /* HEAD: Content-Length */
 };
 void upstream_manifest_release(struct upstream_manifest *manifest);

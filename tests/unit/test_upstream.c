@@ -242,11 +242,12 @@ static void answers_do_not_open_the_breaker(void **state)
 	registry_on(&scene->one, ALWAYS("GET /v2/a/manifests/denied"), 403, "", "");
 	registry_on(&scene->one, ALWAYS("GET /v2/a/manifests/odd"), 400, "", "");
 	scene_use(scene, false);
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(get_manifest(scene, "a", "absent"), BW_ABSENT);
+	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(get_manifest(scene, "a", "denied"), BW_DENIED);
+	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(get_manifest(scene, "a", "odd"), BW_UNREACHABLE);
-	}
 	assert_int_equal(script_requests(scene->one.server), 30);
 }
 
