@@ -130,6 +130,33 @@ static unsigned spool_files(struct scene *scene)
 	return count;
 }
 
+/* A fill and its table without a cache around them. */
+struct lone {
+	struct fill_table *table;
+	struct fill *fill;
+};
+
+static struct lone lone_fill(struct scene *scene)
+{
+	const struct fill_source wanted = {.set = scene->world->set,
+					   .upstream = scene->world->a.upstream,
+					   .repository = "team/app",
+					   .digest = scene->digest};
+	struct lone lone = {0};
+
+	assert_int_equal(
+		fill_table_new(scene->world->content, scene->world->spool, &lone.table, NULL),
+		BW_OK);
+	assert_int_equal(fill_join(lone.table, &wanted, &lone.fill, NULL, NULL), BW_OK);
+	return lone;
+}
+
+static void lone_release(struct lone *lone)
+{
+	fill_table_free(lone->table);
+	fill_unref(lone->fill);
+}
+
 /* ---- streaming ---- */
 
 static void read_through_the_gate(void *context, unsigned index)
@@ -210,32 +237,25 @@ static void a_reader_that_leaves_stops_nothing(void **state)
 static void a_wait_has_an_end(void **state)
 {
 	struct scene *scene = *state;
-	struct fill_source wanted = {.set = scene->world->set,
-				     .upstream = scene->world->a.upstream,
-				     .repository = "team/app",
-				     .digest = scene->digest};
-	struct fill_table *table = NULL;
-	struct fill *fill = NULL;
+	struct lone lone;
 	struct error error = {0};
 	uint64_t size = 42, end = 42;
 
 	a_answers(scene, (struct fake_reply){.gate = &scene->gate, .gate_at = HALF});
-	assert_int_equal(fill_table_new(scene->world->content, scene->world->spool, &table, NULL),
-			 BW_OK);
-	assert_int_equal(fill_join(table, &wanted, &fill, NULL, NULL), BW_OK);
-	assert_int_equal(fill_wait_size(fill, DEADLINE_NEVER, &size, NULL), BW_OK);
+	lone = lone_fill(scene);
+	assert_int_equal(fill_wait_size(lone.fill, DEADLINE_NEVER, &size, NULL), BW_OK);
 	assert_int_equal(size, SIZE);
 	gate_await(&scene->gate, 1);
-	assert_int_equal(fill_wait_bytes(fill, SIZE - 1, deadline_in(1), &end, &error), BW_TIMEOUT);
+	assert_int_equal(fill_wait_bytes(lone.fill, SIZE - 1, deadline_in(1), &end, &error),
+			 BW_TIMEOUT);
 	assert_int_equal(end, 42);
 	assert_non_null(strstr(error.message, "a.test"));
-	assert_int_equal(fill_wait_done(fill, deadline_in(1), NULL), BW_TIMEOUT);
+	assert_int_equal(fill_wait_done(lone.fill, deadline_in(1), NULL), BW_TIMEOUT);
 	gate_open(&scene->gate);
-	assert_int_equal(fill_wait_done(fill, DEADLINE_NEVER, NULL), BW_OK);
-	assert_int_equal(fill_wait_bytes(fill, 0, 0, &end, NULL), BW_OK);
+	assert_int_equal(fill_wait_done(lone.fill, DEADLINE_NEVER, NULL), BW_OK);
+	assert_int_equal(fill_wait_bytes(lone.fill, 0, 0, &end, NULL), BW_OK);
 	assert_int_equal(end, SIZE);
-	fill_table_free(table);
-	fill_unref(fill);
+	lone_release(&lone);
 }
 
 /* ---- bodies that lie ---- */
@@ -298,10 +318,17 @@ static void a_small_corrupt_body_gives_no_byte(void **state)
 static void an_empty_body_is_not_told_before_its_digest(void **state)
 {
 	struct scene *scene = *state;
-	struct blob_source blob = {0};
+	struct lone lone;
+	uint64_t size = 42;
 
-	a_answers(scene, (struct fake_reply){.body = ""});
-	assert_int_equal(open_at(scene, &scene->world->a, &blob, NULL), BW_CORRUPT);
+	a_answers(scene, (struct fake_reply){.body = "", .gate = &scene->gate});
+	lone = lone_fill(scene);
+	gate_await(&scene->gate, 1);
+	assert_int_equal(fill_wait_size(lone.fill, 0, &size, NULL), BW_TIMEOUT);
+	assert_int_equal(size, 42);
+	gate_open(&scene->gate);
+	assert_int_equal(fill_wait_done(lone.fill, DEADLINE_NEVER, NULL), BW_CORRUPT);
+	lone_release(&lone);
 	assert_stored(scene, false);
 }
 
@@ -352,27 +379,19 @@ static void a_length_that_is_not_told_is_no_matter(void **state)
 static void a_length_that_shrinks_is_corrupt(void **state)
 {
 	struct scene *scene = *state;
-	struct fill_source wanted = {.set = scene->world->set,
-				     .upstream = scene->world->a.upstream,
-				     .repository = "team/app",
-				     .digest = scene->digest};
-	struct fill_table *table = NULL;
-	struct fill *fill = NULL;
+	struct lone lone;
 
 	a_answers(scene, (struct fake_reply){.without_total = true,
 					     .breaks = 1,
 					     .break_after = HALF,
 					     .gate = &scene->gate,
 					     .gate_at = HALF});
-	assert_int_equal(fill_table_new(scene->world->content, scene->world->spool, &table, NULL),
-			 BW_OK);
-	assert_int_equal(fill_join(table, &wanted, &fill, NULL, NULL), BW_OK);
+	lone = lone_fill(scene);
 	gate_await(&scene->gate, 1);
 	a_answers(scene, (struct fake_reply){.told_total = HALF / 2});
 	gate_open(&scene->gate);
-	assert_int_equal(fill_wait_done(fill, DEADLINE_NEVER, NULL), BW_CORRUPT);
-	fill_table_free(table);
-	fill_unref(fill);
+	assert_int_equal(fill_wait_done(lone.fill, DEADLINE_NEVER, NULL), BW_CORRUPT);
+	lone_release(&lone);
 	assert_stored(scene, false);
 }
 
@@ -482,24 +501,16 @@ static void another_sources_failure_is_not_ours(void **state)
 static void what_is_stored_is_not_fetched(void **state)
 {
 	struct scene *scene = *state;
-	struct fill_source wanted = {.set = scene->world->set,
-				     .upstream = scene->world->a.upstream,
-				     .repository = "team/app",
-				     .digest = scene->digest};
-	struct fill_table *table = NULL;
-	struct fill *fill = NULL;
+	struct lone lone;
 	uint64_t size;
 
 	a_answers(scene, (struct fake_reply){0});
 	assert_int_equal(outcome(scene, &scene->world->a, NULL), BW_OK);
 	world_stop(scene->world);
 	world_start(scene->world);
-	assert_int_equal(fill_table_new(scene->world->content, scene->world->spool, &table, NULL),
-			 BW_OK);
-	assert_int_equal(fill_join(table, &wanted, &fill, NULL, NULL), BW_OK);
-	assert_int_equal(fill_wait_size(fill, DEADLINE_NEVER, &size, NULL), BW_CONFLICT);
-	fill_table_free(table);
-	fill_unref(fill);
+	lone = lone_fill(scene);
+	assert_int_equal(fill_wait_size(lone.fill, DEADLINE_NEVER, &size, NULL), BW_CONFLICT);
+	lone_release(&lone);
 	assert_int_equal(asked_a(scene), 1);
 }
 
