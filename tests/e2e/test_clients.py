@@ -2,6 +2,9 @@
 everything that the client had kept."""
 
 import json
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +30,16 @@ def pull_run_and_survive(engine, image, outage):
 
 
 @pytest.fixture
-def containerd(tmp_path):
-    with Containerd(tmp_path / "containerd") as engine:
+def short_path():
+    """Sockets, and podman's own folders, may have paths of some fifty characters only."""
+    folder = Path(tempfile.mkdtemp(prefix="bw-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def containerd(short_path):
+    with Containerd(short_path / "containerd") as engine:
         yield engine
 
 
@@ -65,26 +76,26 @@ def test_containerd_goes_on_to_the_registry(containerd, breakwater, registry):
     assert "done" in containerd.pull("other.test/team/hello:1")
 
 
-def test_containerd_image_that_is_nowhere(containerd, breakwater):
-    containerd.mirror(NAME, f"http://{address(breakwater)}")
-    with pytest.raises(Failed, match="not found|404"):
+def test_containerd_image_that_is_nowhere(containerd, breakwater, registry):
+    containerd.mirror(NAME, f"http://{address(breakwater)}", server=registry.url)
+    with pytest.raises(Failed, match="not found"):
         containerd.pull(f"{NAME}/team/none:1")
 
 
-def test_dockerd(tmp_path, breakwater, outage):
-    with Dockerd(tmp_path / "dockerd", f"http://{address(breakwater)}") as engine:
+def test_dockerd(short_path, breakwater, outage):
+    with Dockerd(short_path / "dockerd", f"http://{address(breakwater)}") as engine:
         pull_run_and_survive(engine, "hello", outage)
     metrics = breakwater.metrics()
     assert metrics.value("registry_proxy_stale_served_total", upstream="docker.io") > 0
 
 
-def test_dockerd_by_path(tmp_path, breakwater, outage):
-    with Dockerd(tmp_path / "dockerd", f"http://{address(breakwater)}") as engine:
+def test_dockerd_by_path(short_path, breakwater, outage):
+    with Dockerd(short_path / "dockerd", f"http://{address(breakwater)}") as engine:
         pull_run_and_survive(engine, f"{address(breakwater)}/{NAME}/team/hello:1", outage)
 
 
-def test_podman(tmp_path, breakwater, outage):
-    with Podman(tmp_path / "podman") as engine:
+def test_podman(short_path, breakwater, outage):
+    with Podman(short_path / "podman") as engine:
         pull_run_and_survive(engine, f"{address(breakwater)}/{NAME}/team/hello:1", outage)
 
 

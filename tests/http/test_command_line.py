@@ -59,7 +59,7 @@ def test_schema(command):
     schema = json.loads(done.stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    validator.validate(yaml.safe_load(EVERYTHING))
+    validator.validate(yaml.safe_load(EVERYTHING.replace("{folder}", "/run/secrets")))
     for change in ({"proxi": {}}, {"http": {"threads": "many"}}, {"log": {"level": "loud"}},
                    {"http": {"thread": 1}}):
         assert list(validator.iter_errors({"version": 1, **change})), change

@@ -212,12 +212,19 @@ def test_environment_alone(check):
 
 @pytest.mark.parametrize("name, value", [
     ("BREAKWATER_LOG_LEVEL", "loud"), ("BREAKWATER_HTTP_THREADS", "many"),
-    ("BREAKWATER_HTTP_THREAD", "5"), ("BREAKWATER_NONSENSE", "x"),
     ("BREAKWATER_HTTP_DRAINTIMEOUT", "soon")])
 def test_mistakes_in_the_environment(check, name, value):
     code, said = check(GOOD, {name: value})
     assert code == 78, said
     assert name in said
+
+
+def test_variables_that_kubernetes_sets(check):
+    """Beside a Service called breakwater every pod has these; they are no configuration."""
+    code, said = check(GOOD, {"BREAKWATER_PORT": "tcp://10.0.0.1:5000", "BREAKWATER_SERVICE_PORT": "5000",
+                              "BREAKWATER_SERVICE_HOST": "10.0.0.1",
+                              "BREAKWATER_PORT_5000_TCP_ADDR": "10.0.0.1"})
+    assert code == 0, said
 
 
 def test_secret_is_not_shown(check):

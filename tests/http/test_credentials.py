@@ -263,7 +263,7 @@ def test_a_clients_authorization_goes_nowhere(upstream, image, serve):
 def test_token_service_down(upstream, other, image, log_in):
     auth = BearerAuth(USERS, anonymous=False, realm=f"{other.url}/token")
     upstream.auth = other.auth = auth
-    server = log_in(upstream, tokenRealms=[other.url], manifestTTL="0s")
+    server = log_in(upstream, tokenRealms=[other.url], manifestTTL="0s", prefetchLayers=False)
     server.manifest("team/app", "1")
     auth.revoke()
     other.refuse()

@@ -17,7 +17,7 @@ FAULTS = {
     "reset in the body": (faults.reset(after=100), {502}, {"stale", "revalidated"}),
     "hanging": (faults.hang(), {504}, {"stale"}),
     "hanging in the body": (faults.hang(after=100), {504}, {"stale", "revalidated"}),
-    "429": (faults.status(429, Retry_After=57), {503}, {"stale"}),
+    "429": (faults.status(429, Retry_After=1), {503}, {"stale"}),
     "500": (faults.status(500), {502}, {"stale"}),
     "503": (faults.status(503), {502}, {"stale"}),
     "slow": (faults.slow(1_000), {200}, {"revalidated"}),
