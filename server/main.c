@@ -186,7 +186,7 @@ static const struct command command_serve = {
 
 static const struct command *const commands[] = {
 	&command_serve,         &command_check_config, &command_schema,
-	&command_client_config, &command_version,
+	&command_client_config, &command_warm,         &command_version,
 };
 
 int main(int argc, char **argv)

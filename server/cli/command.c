@@ -41,9 +41,10 @@ static void print_commands(const struct commands *commands, FILE *stream)
 
 static void print_usage_line(const struct command *command, FILE *stream)
 {
-	fprintf(stream, "Usage: breakwater %s%s%s%s\n", command->name,
-		command->takes_config ? " [--config FILE]" : "", command->operands ? " " : "",
-		command->operands ? command->operands : "");
+	fprintf(stream, "Usage: breakwater %s%s%s%s%s\n", command->name,
+		command->takes_config ? " [--config FILE]" : "",
+		command->takes_platform ? " [--platform OS/ARCH]" : "",
+		command->operands ? " " : "", command->operands ? command->operands : "");
 }
 
 static void print_help(const struct command *command)
@@ -53,6 +54,8 @@ static void print_help(const struct command *command)
 	if (command->takes_config)
 		printf("  -c, --config FILE   the configuration; without it, the built-in "
 		       "defaults\n");
+	if (command->takes_platform)
+		printf("  --platform OS/ARCH  as in linux/arm64; \"all\" is every platform\n");
 	printf("  -h, --help          this text\n\nExample:\n  breakwater %s\n", command->example);
 }
 
@@ -109,29 +112,50 @@ static int bad_option(const struct invocation *invocation, int what, char *const
 	return command_usage_error(invocation, "there is no option %s", option);
 }
 
+/* What getopt_long is to look for. */
+struct option_list {
+	struct option options[4];
+	char letters[8];
+};
+
+static void list_options(const struct command *command, struct option_list *ret)
+{
+	static const struct option help = {"help", no_argument, NULL, 'h'};
+	static const struct option config = {"config", required_argument, NULL, 'c'};
+	static const struct option platform = {"platform", required_argument, NULL, 'p'};
+	size_t count = 0;
+
+	*ret = (struct option_list){0};
+	ret->options[count++] = help;
+	if (command->takes_config)
+		ret->options[count++] = config;
+	if (command->takes_platform)
+		ret->options[count++] = platform;
+	str_copy(ret->letters, sizeof(ret->letters), command->takes_config ? ":hc:" : ":h");
+}
+
 /* False: end with *ret_exit. */
 static bool parse_options(struct invocation *invocation, int argc, char **argv, int *ret_exit)
 {
-	static const struct option with_config[] = {
-		{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
-	static const struct option without_config[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	bool config = invocation->command->takes_config;
+	struct option_list list;
 	int option;
 
+	list_options(invocation->command, &list);
 	optind = 0; /* from the start, whoever called getopt before */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, config ? ":hc:" : ":h",
-				     config ? with_config : without_config, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, list.letters, list.options, NULL)) != -1) {
 		if (option == 'c') {
 			invocation->config_path = optarg;
-			continue;
+		} else if (option == 'p') {
+			invocation->platform = optarg;
+		} else {
+			*ret_exit = EXIT_DONE;
+			if (option == 'h')
+				print_help(invocation->command);
+			else
+				*ret_exit = bad_option(invocation, option, argv);
+			return false;
 		}
-		*ret_exit = EXIT_DONE;
-		if (option == 'h')
-			print_help(invocation->command);
-		else
-			*ret_exit = bad_option(invocation, option, argv);
-		return false;
 	}
 	invocation->operands = argv + optind;
 	invocation->operand_count = (size_t)(argc - optind);

@@ -23,6 +23,7 @@ struct config;
 struct invocation {
 	const struct command *command;
 	const char *config_path; /* --config FILE; NULL: the built-in defaults */
+	const char *platform; /* --platform; NULL: not given */
 	char *const *operands;
 	size_t operand_count;
 };
@@ -36,6 +37,7 @@ struct command {
 	size_t min_operands;
 	size_t max_operands;
 	bool takes_config; /* --config FILE */
+	bool takes_platform; /* --platform OS/ARCH */
 	/* Runs it; the exit code. Called once, on the main thread. Standard output
 	 * is for what was asked for, standard error for what went wrong. */
 	int (*run)(const struct invocation *invocation);
@@ -46,6 +48,7 @@ extern const struct command command_check_config;
 extern const struct command command_schema;
 extern const struct command command_client_config;
 extern const struct command command_version;
+extern const struct command command_warm;
 
 /* Finds the command that argv names among `commands`, parses what follows and
  * runs it. Prints help, usage errors and what was probably meant. The exit code;

@@ -31,7 +31,7 @@ RULES = {
     "server/cache": CACHE,
     "server/registry": REGISTRY,
     "server/http": HTTP,
-    "server/cli": CONFIG | {"server/cli", "server/http"},
+    "server/cli": UPSTREAM | {"server/cli", "server/http"},
     "backends": BASE | INTERFACES,
     "backends/decorators": BASE | INTERFACES | {"backends/decorators"},
     "backends/fs": BASE | INTERFACES | {"backends/fs"},
