@@ -22,7 +22,7 @@ end
 
 
 def wrk(core, url, connections, seconds, script):
-    """(requests/s, bytes/s, bytes) over kept connections. An error ends the run."""
+    """Requests, bytes and seconds over kept connections. An error ends the run."""
     output = subprocess.run(
         ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
          "--timeout", "20s", "-s", script, "-H", f"Accept: {MANIFEST_TYPE}", url],
@@ -31,7 +31,7 @@ def wrk(core, url, connections, seconds, script):
     requests, received, microseconds, errors = map(int, line.split()[1:])
     if errors:
         raise SystemExit(f"wrk met {errors} errors at {url}:\n{output}")
-    return requests / microseconds * 1e6, received / microseconds * 1e6, received
+    return requests, received, microseconds / 1e6
 
 
 def connect(server):
