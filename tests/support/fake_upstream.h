@@ -31,6 +31,7 @@ struct fake_reply {
 	const char *next; /* of a document */
 
 	enum status head_status; /* not BW_OK: the answer to HEAD only */
+	enum status get_status; /* ...and to GET only */
 	bool head_tells_no_size;
 
 	/* blobs */
@@ -269,8 +270,8 @@ static inline enum status fake_manifest(struct upstream *upstream, const char *r
 
 	if (reply.gate)
 		gate_pass(reply.gate, NULL);
-	if (head && reply.head_status != BW_OK)
-		reply.status = reply.head_status;
+	if ((head ? reply.head_status : reply.get_status) != BW_OK)
+		reply.status = head ? reply.head_status : reply.get_status;
 	if (reply.status != BW_OK)
 		return fake_failure(upstream, &reply, error);
 	*ret = (struct upstream_manifest){.body_length = reply.length};
