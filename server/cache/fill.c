@@ -271,8 +271,8 @@ static enum status failure_of(const struct fill *fill, struct error *error)
 
 static enum status too_slow(const struct fill *fill, const char *what, struct error *error)
 {
-	return error_set(error, BW_TIMEOUT, "upstream \"%s\": %s of blob %s did not come in time",
-			 upstream_name(fill->upstream), what, fill->digest_text);
+	return upstream_fault(fill->upstream, fill->repository, error, BW_TIMEOUT,
+			      "%s of blob %s did not come in time", what, fill->digest_text);
 }
 
 enum status fill_wait_size(struct fill *fill, deadline_ms deadline, uint64_t *ret_size,

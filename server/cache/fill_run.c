@@ -20,6 +20,8 @@
  * client has other places to go), and once bytes have come. */
 #define ATTEMPTS_AT_START 2
 #define ATTEMPTS_WITHOUT_PROGRESS 6
+/* A stall has cost its time already: one more try, and those who wait are told. */
+#define STALLS_WITHOUT_PROGRESS 2
 /* Less than this is no progress: a server that breaks off after every byte would
  * keep a fill, and those who wait for it, for ever. */
 #define PROGRESS_BYTES ((uint64_t)16 << 10)
@@ -28,8 +30,8 @@
 
 static bool refuse(struct fill *fill, enum status code, const char *what)
 {
-	error_set(&fill->sink_error, code, "upstream \"%s\": blob %s %s",
-		  upstream_name(fill->upstream), fill->digest_text, what);
+	upstream_fault(fill->upstream, fill->repository, &fill->sink_error, code, "blob %s %s",
+		       fill->digest_text, what);
 	return false;
 }
 
@@ -102,8 +104,8 @@ static enum status attempt(struct fill *fill, struct error *error)
 		return error->code;
 	}
 	if (status == BW_OK && fill->has_total && fill->written < fill->total)
-		return error_set(error, BW_UNREACHABLE, "upstream \"%s\": blob %s ended early",
-				 upstream_name(fill->upstream), fill->digest_text);
+		return upstream_fault(fill->upstream, fill->repository, error, BW_UNREACHABLE,
+				      "blob %s ended early", fill->digest_text);
 	return status;
 }
 
@@ -127,7 +129,7 @@ static bool pause_before_resume(struct fill *fill, unsigned failures)
 static bool may_resume(const struct fill *fill, enum status status, unsigned failures)
 {
 	if (status == BW_TIMEOUT)
-		return fill->written > 0 && failures < ATTEMPTS_WITHOUT_PROGRESS;
+		return fill->written > 0 && failures < STALLS_WITHOUT_PROGRESS;
 	if (status != BW_UNREACHABLE)
 		return false;
 	return failures < (fill->written > 0 ? ATTEMPTS_WITHOUT_PROGRESS : ATTEMPTS_AT_START);
@@ -160,9 +162,9 @@ static enum status verify(struct fill *fill, struct error *error)
 	if (digest_equals(&digest, &fill->digest))
 		return BW_OK;
 	digest_format(&digest, found);
-	return error_set(error, BW_CORRUPT,
-			 "upstream \"%s\" sent %s for blob %s of \"%s\"; nothing was kept",
-			 upstream_name(fill->upstream), found, fill->digest_text, fill->repository);
+	return upstream_fault(fill->upstream, fill->repository, error, BW_CORRUPT,
+			      "sent %s for blob %s of \"%s\"; nothing was kept", found,
+			      fill->digest_text, fill->repository);
 }
 
 /* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
@@ -176,7 +178,8 @@ static enum status fetch_verified(struct fill *fill, struct error *error)
 	/* between a newcomer's look at the store and its joining here, the
 	 * previous fill may have ended; opened and not only looked up, because
 	 * a blob that cannot be opened is worth fetching */
-	if (content_open_blob(fill->table->content, &fill->digest, &stored, NULL) == BW_OK) {
+	if (content_open_blob(fill->table->content, &fill->digest,
+			      fill->has_total ? &fill->total : NULL, &stored, NULL) == BW_OK) {
 		object_close(stored);
 		return error_set(error, BW_CONFLICT, "blob %s is stored already",
 				 fill->digest_text);

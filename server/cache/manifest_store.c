@@ -123,16 +123,14 @@ static enum status parse_fetched(const struct cache_source *source,
 				 const struct upstream_manifest *fetched, struct manifest *ret,
 				 struct error *error)
 {
-	enum status status = manifest_parse(fetched->body, fetched->body_length,
-					    fetched->media_type, ret, error);
+	struct error fault = {0};
 
-	if (status == BW_OK)
+	if (manifest_parse(fetched->body, fetched->body_length, fetched->media_type, ret, &fault) ==
+	    BW_OK)
 		return BW_OK;
-	error_prefix(error, "upstream \"%s\" sent what cannot be served as a manifest of \"%s\"",
-		     upstream_name(source->upstream), source->repository);
-	if (error)
-		error->code = BW_UNREACHABLE;
-	return BW_UNREACHABLE;
+	return upstream_fault(source->upstream, source->repository, error, BW_UNREACHABLE,
+			      "sent what cannot be served as a manifest of \"%s\": %s",
+			      source->repository, fault.message);
 }
 
 enum status cache_fetch_manifest(struct cache *cache, const struct cache_source *source,

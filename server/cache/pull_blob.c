@@ -89,7 +89,8 @@ static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, 
 	struct object_reader *reader;
 	enum status status;
 
-	status = content_open_blob(pull->cache->content, pull->digest, &reader, error);
+	status = content_open_blob(pull->cache->content, pull->digest,
+				   pull->has_size ? &pull->size : NULL, &reader, error);
 	if (status != BW_OK)
 		return status;
 	*ret_blob = (struct blob_source){
@@ -101,14 +102,15 @@ static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, 
 }
 
 /* The longest a reader waits for the next byte before it believes that the fill
- * is stuck: what the fill itself allows for a round over all mirrors, twice. */
+ * is stuck: longer than
+ * the tries that a fill itself allows. */
 static int64_t patience_ms(const struct upstream *upstream)
 {
 	const struct upstream_config *config = upstream_configuration(upstream);
 	int64_t round = config->timeouts.connect_ms + config->timeouts.first_byte_ms +
 			config->timeouts.stall_ms;
 
-	return 2 * round * (int64_t)config->urls.count;
+	return 3 * round * (int64_t)config->urls.count;
 }
 
 static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bool *ret_again,

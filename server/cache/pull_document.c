@@ -49,9 +49,9 @@ static const struct list_kind referrer_lists = {
 static enum status bad_page(const struct cache_source *source, const struct list_kind *kind,
 			    struct error *error)
 {
-	return error_set(error, BW_UNREACHABLE,
-			 "upstream \"%s\" sent a list of %s of \"%s\" that is not one",
-			 upstream_name(source->upstream), kind->name, source->repository);
+	return upstream_fault(source->upstream, source->repository, error, BW_UNREACHABLE,
+			      "sent a list of %s of \"%s\" that is not one", kind->name,
+			      source->repository);
 }
 
 /* Appends one page's items. */
@@ -81,10 +81,9 @@ static enum status append_page(const struct cache_source *source, const struct l
 	}
 	cJSON_Delete(json);
 	if (items->overflow)
-		return error_set(error, BW_TOO_LARGE,
-				 "upstream \"%s\": the list of %s of \"%s\" is over %zu MiB",
-				 upstream_name(source->upstream), kind->name, source->repository,
-				 DOCUMENT_MAX >> 20);
+		return upstream_fault(source->upstream, source->repository, error, BW_TOO_LARGE,
+				      "the list of %s of \"%s\" is over %zu MiB", kind->name,
+				      source->repository, DOCUMENT_MAX >> 20);
 	return BW_OK;
 }
 
@@ -176,10 +175,10 @@ static enum status fetch_list(const struct cache_source *source, const struct li
 		buf_append_string(body, buf_string(&items));
 		buf_append_string(body, kind->tail);
 		if (!is_readable(body))
-			status = error_set(error, BW_TOO_LARGE,
-					   "upstream \"%s\": the list of %s of \"%s\" is too long",
-					   upstream_name(source->upstream), kind->name,
-					   source->repository);
+			status =
+				upstream_fault(source->upstream, source->repository, error,
+					       BW_TOO_LARGE, "the list of %s of \"%s\" is too long",
+					       kind->name, source->repository);
 		metric_add(M_PROXY_PULLED_BYTES, body->length, kind->name,
 			   upstream_name(source->upstream));
 	}

@@ -82,9 +82,12 @@ enum status content_link_blob(struct content *content, const char *repository,
 enum status content_stat_blob(struct content *content, const struct digest *digest,
 			      uint64_t *ret_size, struct error *error);
 /* Opens the bytes. An index entry whose object is gone is removed, and the
- * answer is BW_ABSENT. */
+ * answer is BW_ABSENT. So it is for an object that a disk has cut: one whose
+ * size is not `listed_size` (NULL: not known) although the index, which had it
+ * from the verified bytes, agrees with the listing. */
 enum status content_open_blob(struct content *content, const struct digest *digest,
-			      struct object_reader **ret_reader, struct error *error);
+			      const uint64_t *listed_size, struct object_reader **ret_reader,
+			      struct error *error);
 /* Takes a finished local file whose bytes match the digest (the caller hashed
  * them). On BW_OK the file is gone from `path`. */
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,

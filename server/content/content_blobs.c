@@ -45,20 +45,46 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 	return BW_OK;
 }
 
-enum status content_open_blob(struct content *content, const struct digest *digest,
-			      struct object_reader **ret_reader, struct error *error)
+/* Forgets what is not there. Looked up first: most blobs that are not there were
+ * never indexed, and a write is dearer than a read. */
+static void forget_blob(struct content *content, const struct digest *digest)
 {
-	char key[KEY_SIZE];
 	uint64_t indexed;
+
+	if (metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK)
+		metadata_remove_blob(content->metadata, digest, NULL);
+}
+
+static bool is_cut(struct content *content, const struct digest *digest,
+		   const struct object_reader *reader, const uint64_t *listed_size)
+{
+	uint64_t indexed;
+
+	return listed_size && reader->info.size != *listed_size &&
+	       metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK &&
+	       indexed == *listed_size;
+}
+
+enum status content_open_blob(struct content *content, const struct digest *digest,
+			      const uint64_t *listed_size, struct object_reader **ret_reader,
+			      struct error *error)
+{
+	struct object_reader *reader;
+	char key[KEY_SIZE];
 	enum status status;
 
 	key_of_blob(key, digest);
-	status = object_open(content->objects, key, ret_reader, error);
-	/* looked up first: most blobs that are not there were never indexed, and
-	 * a write is dearer than a read */
-	if (status == BW_ABSENT &&
-	    metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK)
-		metadata_remove_blob(content->metadata, digest, NULL);
+	status = object_open(content->objects, key, &reader, error);
+	if (status == BW_OK && is_cut(content, digest, reader, listed_size)) {
+		object_close(reader);
+		status = object_remove(content->objects, key, error);
+		if (status == BW_OK)
+			status = error_set(error, BW_ABSENT, "%s was damaged", key);
+	}
+	if (status == BW_ABSENT)
+		forget_blob(content, digest);
+	if (status == BW_OK)
+		*ret_reader = reader;
 	return status;
 }
 

@@ -68,6 +68,12 @@ bool upstream_allows(const struct upstream *upstream, const char *repository);
  * configuration's. Static for the set's life. */
 const char *upstream_credential_name(const struct upstream *upstream, const char *repository);
 
+/* Signs a fault that was found in what an upstream sent the way its own failures
+ * are signed: upstream "x" (credential "y"): <text>. Returns code. */
+enum status upstream_fault(const struct upstream *upstream, const char *repository,
+			   struct error *error, enum status code, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
 /* A manifest or its head. */
 struct upstream_manifest {
 	struct digest digest; /* of the body, or (HEAD) as the upstream says */

@@ -337,7 +337,7 @@ static void assert_blob_reads(struct fixture *fixture, const struct digest *dige
 	char read[64];
 	size_t got = 0;
 
-	assert_int_equal(content_open_blob(fixture->content, digest, &reader, NULL), BW_OK);
+	assert_int_equal(content_open_blob(fixture->content, digest, NULL, &reader, NULL), BW_OK);
 	assert_int_equal(object_read(reader, 0, read, sizeof(read), DEADLINE_NEVER, &got, NULL),
 			 BW_OK);
 	assert_int_equal(got, length);
@@ -394,7 +394,7 @@ static void a_store_that_fails_hides_no_blob(void **state)
 	assert_int_equal(content_stat_blob(fixture->content, &fixture->layer, &size, NULL),
 			 BW_TIMEOUT);
 	assert_int_equal(size, 42);
-	assert_int_equal(content_open_blob(fixture->content, &fixture->layer, &reader, NULL),
+	assert_int_equal(content_open_blob(fixture->content, &fixture->layer, NULL, &reader, NULL),
 			 BW_TIMEOUT);
 	assert_null(reader);
 }
@@ -425,7 +425,7 @@ static void a_promise_of_a_lost_blob_is_withdrawn(void **state)
 	assert_int_equal(adopt(fixture, bytes, 20, &digest), BW_OK);
 	key_of_blob(key, &digest);
 	assert_int_equal(object_remove(fixture->objects, key, NULL), BW_OK);
-	assert_int_equal(content_open_blob(fixture->content, &digest, &reader, NULL), BW_ABSENT);
+	assert_int_equal(content_open_blob(fixture->content, &digest, NULL, &reader, NULL), BW_ABSENT);
 	assert_int_equal(content_stat_blob(fixture->content, &digest, &size, NULL), BW_ABSENT);
 	free(bytes);
 }
