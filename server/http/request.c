@@ -99,6 +99,27 @@ static bool is_request_id(const char *text)
 	return length > 0 && length <= REQUEST_ID_MAX;
 }
 
+/* 128 bits that do not repeat and that nobody guesses by chance. They are no
+ * secret, so asking the kernel once per thread is enough: half of them tell the
+ * thread, the other half are a counter, stirred (splitmix64). */
+static void make_id(unsigned char bytes[16])
+{
+	static _Thread_local struct {
+		uint64_t thread;
+		uint64_t counter;
+	} source;
+	uint64_t mixed;
+
+	if (source.thread == 0)
+		random_bytes(&source, sizeof(source));
+	mixed = source.counter += 0x9e3779b97f4a7c15;
+	mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+	mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+	mixed ^= mixed >> 31;
+	memcpy(bytes, &mixed, 8);
+	memcpy(bytes + 8, &source.thread, 8);
+}
+
 static void set_id(struct request *request)
 {
 	const char *given = request_header(request, "X-Request-Id");
@@ -108,7 +129,7 @@ static void set_id(struct request *request)
 		str_copy(request->id, sizeof(request->id), given);
 		return;
 	}
-	random_bytes(bytes, sizeof(bytes));
+	make_id(bytes);
 	str_hex(bytes, sizeof(bytes), request->id);
 }
 
