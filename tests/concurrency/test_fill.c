@@ -105,9 +105,9 @@ static void assert_stored(struct scene *scene, bool stored)
 	scene->world->cache = NULL;
 	assert_int_equal(objects_under(scene->world, "blobs/"), stored);
 	if (stored) {
-		assert_int_equal(
-			content_open_blob(scene->world->content, &scene->digest, &reader, NULL),
-			BW_OK);
+		assert_int_equal(content_open_blob(scene->world->content, &scene->digest, NULL,
+						   &reader, NULL),
+				 BW_OK);
 		assert_int_equal(object_read(reader, 0, read, SIZE, DEADLINE_NEVER, &length, NULL),
 				 BW_OK);
 		assert_int_equal(length, SIZE);

@@ -50,7 +50,8 @@ static inline char *image_of(const struct digest *config, uint64_t config_size,
 	return body;
 }
 
-/* Makes every call of `action` (NULL: all) fail. BW_OK: none any more. */
+/* Makes every call of `action` (NULL: all) fail; BW_OK: none any more. Not while
+ * a store is in use: `action` is no atomic. */
 static inline void make_fail(struct fault_plan *plan, const char *action, enum status status)
 {
 	plan->action = action;

@@ -425,7 +425,8 @@ static void a_promise_of_a_lost_blob_is_withdrawn(void **state)
 	assert_int_equal(adopt(fixture, bytes, 20, &digest), BW_OK);
 	key_of_blob(key, &digest);
 	assert_int_equal(object_remove(fixture->objects, key, NULL), BW_OK);
-	assert_int_equal(content_open_blob(fixture->content, &digest, NULL, &reader, NULL), BW_ABSENT);
+	assert_int_equal(content_open_blob(fixture->content, &digest, NULL, &reader, NULL),
+			 BW_ABSENT);
 	assert_int_equal(content_stat_blob(fixture->content, &digest, &size, NULL), BW_ABSENT);
 	free(bytes);
 }
