@@ -20,7 +20,7 @@ FAULTS = {
     "429": (faults.status(429, Retry_After=1), {503}, {"stale"}),
     "500": (faults.status(500), {502}, {"stale"}),
     "503": (faults.status(503), {502}, {"stale"}),
-    "slow": (faults.slow(1_000), {200}, {"revalidated"}),
+    "slow": (faults.slow(4_000), {200}, {"revalidated"}),
     "truncating": (faults.truncate(after=100), {502}, {"stale", "revalidated"}),
     "wrong digest": (faults.corrupt(), {502}, {"stale", "revalidated"}),
     "too long by its header": (faults.wrong_length(+7), {502}, {"stale", "revalidated"}),
@@ -48,6 +48,16 @@ def check_error(reply, statuses):
 @pytest.fixture(params=FAULTS)
 def fault(request):
     return FAULTS[request.param]
+
+
+@pytest.fixture
+def serve(serve, request):
+    """With less patience where the upstream is going to hang."""
+    def start(upstream, **settings):
+        if "hanging" in request.node.name:
+            settings.setdefault("timeouts", {"firstByte": "1s", "stall": "1s"})
+        return serve(upstream, **settings)
+    return start
 
 
 @pytest.fixture(params=["tag", "digest"])
