@@ -122,14 +122,19 @@ static void a_cold_tag_costs_one_get(void **state)
 	assert_int_equal(asked("latest").heads, 0);
 }
 
+/* Each comes with the copy it read from the stores, some of them before the
+ * answer and some after: often, because they meet in another way each time. */
 static void an_expired_tag_costs_one_head(void **state)
 {
 	struct scene *scene = *state;
 
 	store_expired(scene);
-	run_together(CLIENTS, client, scene);
-	assert_int_equal(scene->right, CLIENTS);
-	assert_int_equal(asked("latest").heads, 1);
+	for (unsigned round = 1; round <= 40; round++) {
+		run_together(CLIENTS, client, scene);
+		assert_int_equal(scene->right, round * CLIENTS);
+		assert_int_equal(asked("latest").heads, round);
+		world_lose_index(scene->world);
+	}
 	assert_int_equal(asked("latest").gets, 1);
 	assert_true(scene->verdicts[CACHE_REVALIDATED] > 0);
 	assert_int_equal(scene->verdicts[CACHE_MISS] + scene->verdicts[CACHE_STALE], 0);

@@ -120,10 +120,8 @@ static void what_is_no_number_is_refused(void **state)
 
 static void no_page_is_longer_than_the_limit(void **state)
 {
-	struct registry_document document = {0};
+	static const char *const asked[] = {NULL, "10001", "18446744073709551615"};
 	struct buf body = BUF_INIT(1 << 20);
-	struct api_failure failure;
-	cJSON *json = NULL;
 
 	(void)state;
 	buf_append_string(&body, "{\"tags\":[\"t00000\"");
@@ -131,14 +129,20 @@ static void no_page_is_longer_than_the_limit(void **state)
 		buf_printf(&body, ",\"t%05u\"", i);
 	buf_append_string(&body, "]}");
 	upstream_has_tags(buf_string(&body));
-	assert_true(registry_list_tags(registry, &target, "a.test/team/app", NULL, NULL, &document,
-				       &failure));
-	assert_int_equal(json_parse(document.body->data, document.body->length, &json, NULL),
-			 BW_OK);
-	assert_int_equal(cJSON_GetArraySize(json_member(json, "tags")), TAGS_PAGE_MAX);
-	assert_string_equal(document.link, LINK "10000&last=t09999");
-	cJSON_Delete(json);
-	registry_document_release(&document);
+	for (size_t i = 0; i < array_size(asked); i++) {
+		struct registry_document document = {0};
+		struct api_failure failure;
+		cJSON *json = NULL;
+
+		assert_true(registry_list_tags(registry, &target, "a.test/team/app", asked[i], NULL,
+					       &document, &failure));
+		assert_int_equal(
+			json_parse(document.body->data, document.body->length, &json, NULL), BW_OK);
+		assert_int_equal(cJSON_GetArraySize(json_member(json, "tags")), TAGS_PAGE_MAX);
+		assert_string_equal(document.link, LINK "10000&last=t09999");
+		cJSON_Delete(json);
+		registry_document_release(&document);
+	}
 	buf_release(&body);
 }
 

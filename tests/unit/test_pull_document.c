@@ -172,27 +172,46 @@ static void what_is_no_list_is_refused(void **state)
 	}
 }
 
-/* Each page is within the limits, and all together are not: told as too much,
- * and not kept in a form that cannot be read again. */
-static void a_list_without_measure_is_too_large(void **state)
+static char *a_hundred_thousand_tags(void)
 {
 	struct buf page = BUF_INIT((size_t)4 << 20);
-	struct error error = {0};
-	char *body;
 
-	(void)state;
 	buf_append_string(&page, "{\"tags\":[");
 	for (unsigned i = 0; i < 100000; i++)
 		buf_printf(&page, "%s\"t%05u\"", i ? "," : "", i);
 	buf_append_string(&page, "]}");
-	body = buf_detach(&page, NULL);
+	return buf_detach(&page, NULL);
+}
+
+static void a_list_without_measure_is_too_large(void **state)
+{
+	struct error error = {0};
+	char *body = a_hundred_thousand_tags();
+
+	(void)state;
 	answer(FIRST_PAGE, (struct fake_reply){.body = body, .next = FIRST_PAGE});
 	assert_int_equal(tags_fail(&error), BW_TOO_LARGE);
 	assert_non_null(strstr(error.message, "a.test"));
-	assert_true(asked(FIRST_PAGE) <= 100);
+	assert_true(asked(FIRST_PAGE) < 100);
 	free(body);
+}
+
+/* Each page is JSON that we read, and all together have more values than we do:
+ * that must be found now, and not by whoever reads what was kept. */
+static void what_could_not_be_read_again_is_not_kept(void **state)
+{
+	struct error error = {0};
+	char *body = a_hundred_thousand_tags();
+
+	(void)state;
+	answer(FIRST_PAGE, (struct fake_reply){.body = body, .next = "p2"});
+	answer("p2", (struct fake_reply){.body = body, .next = "p3"});
+	answer("p3", (struct fake_reply){.body = body});
+	assert_int_equal(tags_fail(&error), BW_TOO_LARGE);
+	assert_non_null(strstr(error.message, "a.test"));
 	answer_body(FIRST_PAGE, "{\"tags\":[\"a\"]}");
 	assert_tags(CACHE_MISS, "a,");
+	free(body);
 }
 
 static void an_outage_is_served_stale(void **state)
@@ -369,6 +388,7 @@ int main(void)
 		TEST(names_that_are_no_tags_are_left_out),
 		TEST(what_is_no_list_is_refused),
 		TEST(a_list_without_measure_is_too_large),
+		TEST(what_could_not_be_read_again_is_not_kept),
 		TEST(an_outage_is_served_stale),
 		TEST(a_refusal_is_never_served_stale),
 		TEST(a_repository_that_is_gone_stays_gone),
