@@ -82,9 +82,9 @@ enum status content_link_blob(struct content *content, const char *repository,
 enum status content_stat_blob(struct content *content, const struct digest *digest,
 			      uint64_t *ret_size, struct error *error);
 /* Opens the bytes. An index entry whose object is gone is removed, and the
- * answer is BW_ABSENT. So it is for an object that a disk has cut: one whose
- * size is not `listed_size` (NULL: not known) although the index, which had it
- * from the verified bytes, agrees with the listing. */
+ * answer is BW_ABSENT. So it is for a damaged object: one whose size is not
+ * `listed_size` (NULL: not known), and whose bytes then turn out not to match
+ * the digest. */
 enum status content_open_blob(struct content *content, const struct digest *digest,
 			      const uint64_t *listed_size, struct object_reader **ret_reader,
 			      struct error *error);

@@ -2,8 +2,13 @@
  * Blobs: the bytes once for everybody, and who lists them.
  */
 #include "server/base/clock.h"
+#include "server/base/memory.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
+
+#include <stdlib.h>
+
+#define REHASH_BYTES ((size_t)256 << 10) /* read at a time */
 
 enum status content_get_listed(struct content *content, const char *repository,
 			       const struct digest *digest, uint64_t *ret_size, struct error *error)
@@ -55,14 +60,48 @@ static void forget_blob(struct content *content, const struct digest *digest)
 		metadata_remove_blob(content->metadata, digest, NULL);
 }
 
-static bool is_cut(struct content *content, const struct digest *digest,
-		   const struct object_reader *reader, const uint64_t *listed_size)
+/* Is the object not what its name says? Asked only of one whose size is a
+ * surprise, since it reads the whole of it. BW_CORRUPT: yes. */
+static enum status rehash(const struct digest *digest, struct object_reader *reader,
+			  struct error *error)
+{
+	char *piece = xmalloc(REHASH_BYTES);
+	struct hasher hasher;
+	struct digest found;
+	uint64_t offset = 0;
+	size_t length = 1;
+	enum status status = BW_OK;
+
+	hasher_init(&hasher, digest->algorithm);
+	while (status == BW_OK && length > 0) {
+		status = object_read(reader, offset, piece, REHASH_BYTES,
+				     deadline_in(OBJECT_GET_TIMEOUT_MS), &length, error);
+		if (status == BW_OK)
+			hasher_update(&hasher, piece, length);
+		offset += length;
+	}
+	free(piece);
+	if (status != BW_OK)
+		return status;
+	hasher_finish(&hasher, &found);
+	if (!digest_equals(&found, digest))
+		return error_set(error, BW_CORRUPT, "stored bytes do not match the digest");
+	return BW_OK;
+}
+
+/* A disk that cut the file, or a manifest that lies about the size? */
+static bool is_damaged(struct content *content, const struct digest *digest,
+		       struct object_reader *reader, const uint64_t *listed_size)
 {
 	uint64_t indexed;
 
-	return listed_size && reader->info.size != *listed_size &&
-	       metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK &&
-	       indexed == *listed_size;
+	if (!listed_size || reader->info.size == *listed_size)
+		return false;
+	/* the index has the size from when the bytes were verified */
+	if (metadata_get_blob(content->metadata, digest, &indexed, NULL) == BW_OK &&
+	    indexed == reader->info.size)
+		return false;
+	return rehash(digest, reader, NULL) == BW_CORRUPT;
 }
 
 enum status content_open_blob(struct content *content, const struct digest *digest,
@@ -75,7 +114,7 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 
 	key_of_blob(key, digest);
 	status = object_open(content->objects, key, &reader, error);
-	if (status == BW_OK && is_cut(content, digest, reader, listed_size)) {
+	if (status == BW_OK && is_damaged(content, digest, reader, listed_size)) {
 		object_close(reader);
 		status = object_remove(content->objects, key, error);
 		if (status == BW_OK)
