@@ -85,6 +85,7 @@ static struct fill *fill_new(struct fill_table *table, const struct fill_source 
 	fill->set = upstream_set_ref(source->set);
 	fill->upstream = source->upstream;
 	fill->repository = xstrdup(source->repository);
+	fill->link_from = source->link_from ? xstrdup(source->link_from) : NULL;
 	fill->digest = source->digest;
 	digest_format(&source->digest, fill->digest_text);
 	fill->has_total = source->has_size;
@@ -113,6 +114,7 @@ void fill_unref(struct fill *fill)
 	pthread_cond_destroy(&fill->moved);
 	pthread_mutex_destroy(&fill->lock);
 	free(fill->repository);
+	free(fill->link_from);
 	free(fill);
 }
 

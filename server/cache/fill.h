@@ -53,6 +53,9 @@ struct fill_source {
 	struct digest digest;
 	bool has_size;
 	uint64_t size; /* as a manifest lists it; a body of another size is refused */
+	/* Our repository whose readers may have the blob once its digest matched,
+	 * by a link, since no manifest of it lists the blob. NULL: one does. */
+	const char *link_from;
 };
 
 /* The running fill of this digest, or a new one. *ret_fill is the caller's to

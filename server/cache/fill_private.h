@@ -26,6 +26,7 @@ struct fill {
 	struct upstream_set *set;
 	struct upstream *upstream;
 	char *repository;
+	char *link_from; /* or NULL */
 	struct digest digest;
 	char digest_text[DIGEST_TEXT_SIZE];
 

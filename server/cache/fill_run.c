@@ -214,6 +214,10 @@ static void store(struct fill *fill)
 	if (content_adopt_blob(fill->table->content, &fill->digest, fill->written, fill->spool.path,
 			       &error) == BW_OK) {
 		spool_given_away(&fill->spool);
+		/* only now is the size known to be true */
+		if (fill->link_from)
+			content_link_blob(fill->table->content, fill->link_from, &fill->digest,
+					  fill->written, NULL);
 		metric_inc(M_FILLS, upstream_name(fill->upstream), "stored");
 	} else {
 		spool_discard(&fill->spool);

@@ -123,6 +123,7 @@ static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bo
 		.digest = *pull->digest,
 		.has_size = pull->has_size,
 		.size = pull->size,
+		.link_from = pull->granted ? NULL : pull->source->stored,
 	};
 	struct fill *fill = NULL;
 	bool same_source;
@@ -152,10 +153,12 @@ static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bo
 	return status;
 }
 
-/* Grants by a link what no manifest lists but this upstream has given. */
+/* Grants by a link what no manifest lists but this upstream has confirmed.
+ * `size` is that of the stored blob, whose digest once matched: what an upstream
+ * merely says would keep a blob from being fetched if it were wrong. */
 static void remember_grant(struct pull *pull, uint64_t size)
 {
-	if (!pull->granted || pull->confirmed)
+	if (pull->confirmed)
 		content_link_blob(pull->cache->content, pull->source->stored, pull->digest, size,
 				  NULL);
 }
@@ -176,7 +179,7 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 			return known_absent(pull, error);
 		status = join_fill(pull, ret_blob, &again, error);
 	}
-	if (status == BW_OK)
+	if (status == BW_OK && ret_blob->reader)
 		remember_grant(pull, ret_blob->size);
 	if (status == BW_ABSENT)
 		remember_absent(pull);
