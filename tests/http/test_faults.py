@@ -183,6 +183,39 @@ def test_redirect_to_another_host(upstream, other, image, serve, kind):
     assert all(exchange.authorization is None for exchange in other.exchanges)
 
 
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+def test_redirect_to_another_host_with_a_copy(upstream, other, image, serve, kind):
+    other.repositories = upstream.repositories
+    server = serve(upstream, manifestTTL="0s")
+    server.pull("team/app", "1")
+    server.wait_until(lambda: server.blob("team/app", image.layers[0]).cache == "hit")
+    upstream.fail(kind, faults.redirect_to(lambda exchange: other.url + exchange.target))
+    assert server.manifest("team/app", "1").cache == "revalidated"
+    assert server.blob("team/app", image.layers[0]).cache == "hit"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+def test_malicious_realm(upstream, other, image, serve, kind, cached):
+    """It learns nothing. The upstream that names it talks nonsense, as one that is ill does."""
+    config = {"credentials": {"robot-a": {"username": "robot", "password": "s3cr3t-pass"}}}
+    server = serve(upstream, manifestTTL="0s", config=config,
+                   credentials=[{"match": "**", "use": ["robot-a"]}])
+    server.secrets.append("s3cr3t-pass")
+    if cached:
+        server.pull("team/app", "1")
+        server.wait_until(lambda: server.blob("team/app", image.layers[0]).cache == "hit")
+    upstream.fail("all", faults.challenge(f"{other.url}/token"))
+    reply = (server.manifest("team/app", "1") if kind == "manifest"
+             else server.blob("team/app", image.layers[0]))
+    if cached:
+        assert reply.cache == ("hit" if kind == "blob" else "stale")
+    else:
+        assert reply.status in (403, 502), reply
+        assert NAME in reply.error["message"]
+    assert [exchange for exchange in other.exchanges if exchange.authorization] == []
+
+
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_every_kind_of_redirect(upstream, other, image, serve, code):
     other.repositories = upstream.repositories
