@@ -57,8 +57,8 @@ void run_together(unsigned count, void (*body)(void *context, unsigned index), v
 	for (unsigned i = 0; i < count; i++) {
 		runners[i] = (struct runner){
 			.barrier = &barrier, .body = body, .context = context, .index = i};
-		assert_int_equal(
-			pthread_create(&runners[i].thread, NULL, runner_main, &runners[i]), 0);
+		assert_int_equal(pthread_create(&runners[i].thread, NULL, runner_main, &runners[i]),
+				 0);
 	}
 	for (unsigned i = 0; i < count; i++)
 		pthread_join(runners[i].thread, NULL);
