@@ -2,33 +2,42 @@
 
 Below the range from which the kernel gives out ports by itself, so that a port
 stays ours while its listener is down (that is how an outage is played).
+Between processes of tests, an abstract socket named after the port says whose
+it is, until the process ends.
 """
 
 import itertools
 import os
-import re
 import socket
 
 FIRST, LAST = 16000, 32000
 
-
-def _candidates():
-    """Each process of a parallel run has a slice of its own to begin with."""
-    worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
-    start = (os.getpid() * 37 + worker * 4000) % (LAST - FIRST)
-    for step in itertools.count():
-        yield FIRST + (start + step) % (LAST - FIRST)
+_candidates = itertools.count(os.getpid() * 37)
+_claims = []
 
 
-_next = _candidates()
+def _claim(port):
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0breakwater-test-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port():
     while True:
-        port = next(_next)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        port = FIRST + next(_candidates) % (LAST - FIRST)
+        if _is_free(port) and _claim(port):
             return port
