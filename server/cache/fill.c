@@ -152,29 +152,41 @@ static enum status start(struct fill_table *table, const struct fill_source *sou
 	return BW_UNAVAILABLE;
 }
 
+static bool is_done(struct fill *fill)
+{
+	bool done;
+
+	pthread_mutex_lock(&fill->lock);
+	done = fill->state == FILL_DONE;
+	pthread_mutex_unlock(&fill->lock);
+	return done;
+}
+
 enum status fill_join(struct fill_table *table, const struct fill_source *source,
-		      struct fill **ret_fill, bool *ret_same_source, struct error *error)
+		      struct fill **ret_fill, struct fill_joined *ret_joined, struct error *error)
 {
 	char digest_text[DIGEST_TEXT_SIZE];
+	struct fill_joined joined = {.same_source = true};
 	enum status status = BW_OK;
-	bool same = true;
 	struct fill *fill;
+	bool found;
 
 	digest_format(&source->digest, digest_text);
 	pthread_mutex_lock(&table->lock);
 	HASH_FIND_STR(table->fills, digest_text, fill);
-	if (fill) {
-		same = same_source(fill, source);
+	found = fill != NULL;
+	if (found)
 		fill_ref(fill);
-	} else {
+	else
 		status = start(table, source, &fill, error);
-	}
 	pthread_mutex_unlock(&table->lock);
 	if (status != BW_OK)
 		return status;
+	if (found)
+		joined = (struct fill_joined){same_source(fill, source), is_done(fill)};
 	*ret_fill = fill;
-	if (ret_same_source)
-		*ret_same_source = same;
+	if (ret_joined)
+		*ret_joined = joined;
 	return BW_OK;
 }
 

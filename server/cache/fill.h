@@ -17,8 +17,9 @@
  * the object store, while readers go on reading what they have open; until it
  * is there, newcomers still find the fill.
  *
- * Locks: the table's covers the map only; a fill's covers its state, and is a
- * leaf. Neither is held over I/O.
+ * Locks: the table's covers the map and the lanes, and a work pool's and a
+ * metric's are taken under it; a fill's covers its state, and is a leaf. Neither
+ * is held over I/O.
  */
 #ifndef CACHE_FILL_H
 #define CACHE_FILL_H
@@ -58,12 +59,19 @@ struct fill_source {
 	const char *link_from;
 };
 
+/* What a fill was when it was joined. */
+struct fill_joined {
+	/* It asks the same upstream and repository. The failure of another
+	 * source's fill says nothing about ours. */
+	bool same_source;
+	bool was_done; /* nothing had to be fetched for who joined */
+};
+
 /* The running fill of this digest, or a new one. *ret_fill is the caller's to
- * unref. `*ret_same_source` (may be NULL) tells whether the fill asks the same
- * upstream and repository: a failure of another source's fill says nothing
- * about ours. BW_UNAVAILABLE when too many wait already or we are stopping. */
+ * unref; `ret_joined` may be NULL. BW_UNAVAILABLE when too many wait already or
+ * we are stopping. */
 enum status fill_join(struct fill_table *table, const struct fill_source *source,
-		      struct fill **ret_fill, bool *ret_same_source, struct error *error);
+		      struct fill **ret_fill, struct fill_joined *ret_joined, struct error *error);
 
 void fill_unref(struct fill *fill);
 

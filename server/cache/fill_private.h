@@ -15,7 +15,9 @@ struct fill_table {
 	struct content *content;
 	char *spool_directory;
 	_Atomic bool cancelled; /* set once, by fill_table_free */
-	pthread_mutex_t lock; /* covers `fills` and `lanes`; taken before no other */
+	/* Covers `fills` and `lanes`. A lane's work pool and the metrics have locks
+	 * of their own, which are taken under it. */
+	pthread_mutex_t lock;
 	struct fill *fills; /* by digest; each entry holds a reference */
 	struct lane *lanes; /* the threads of each upstream */
 };

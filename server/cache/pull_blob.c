@@ -27,7 +27,7 @@ struct pull {
 	const struct digest *digest;
 	char key[CACHE_KEY_SIZE]; /* of its absence */
 	bool granted; /* this repository's readers may have the bytes */
-	bool confirmed; /* ...because the upstream said so just now */
+	bool confirmed; /* the upstream said so just now */
 	bool has_size;
 	uint64_t size; /* as listed or told */
 };
@@ -83,6 +83,11 @@ static enum status grant_if_stored(struct pull *pull, struct error *error)
 	return confirm(pull, error);
 }
 
+static enum cache_verdict verdict_of_stored(const struct pull *pull)
+{
+	return pull->confirmed ? CACHE_REVALIDATED : CACHE_HIT;
+}
+
 /* BW_ABSENT: not stored. */
 static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, struct error *error)
 {
@@ -95,15 +100,14 @@ static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, 
 		return status;
 	*ret_blob = (struct blob_source){
 		.size = reader->info.size,
-		.verdict = pull->confirmed ? CACHE_REVALIDATED : CACHE_HIT,
+		.verdict = verdict_of_stored(pull),
 		.reader = reader,
 	};
 	return BW_OK;
 }
 
 /* The longest a reader waits for the next byte before it believes that the fill
- * is stuck: longer than
- * the tries that a fill itself allows. */
+ * is stuck: longer than the tries that a fill itself allows. */
 static int64_t patience_ms(const struct upstream *upstream)
 {
 	const struct upstream_config *config = upstream_configuration(upstream);
@@ -113,6 +117,8 @@ static int64_t patience_ms(const struct upstream *upstream)
 	return 3 * round * (int64_t)config->urls.count;
 }
 
+/* The fill's bytes, once its size is known. *ret_again: what failed says nothing
+ * about this source's blob; look once more. */
 static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bool *ret_again,
 			     struct error *error)
 {
@@ -125,32 +131,30 @@ static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bo
 		.size = pull->size,
 		.link_from = pull->granted ? NULL : pull->source->stored,
 	};
-	struct fill *fill = NULL;
-	bool same_source;
+	struct fill_joined joined;
+	struct fill *fill;
 	uint64_t size;
-	enum status status;
+	enum status status = fill_join(pull->cache->fills, &wanted, &fill, &joined, error);
 
-	status = fill_join(pull->cache->fills, &wanted, &fill, &same_source, error);
 	if (status != BW_OK)
 		return status;
-	if (!same_source && !pull->granted)
+	if (!joined.same_source && !pull->granted)
 		status = confirm(pull, error);
 	if (status == BW_OK)
 		status = fill_wait_size(fill, deadline_in(FIRST_BYTE_PATIENCE_MS), &size, error);
-	if (status == BW_OK) {
-		*ret_blob = (struct blob_source){
-			.size = size,
-			.verdict = CACHE_MISS,
-			.fill = fill,
-			.patience_ms = patience_ms(pull->source->upstream),
-		};
-		return BW_OK;
+	if (status != BW_OK) {
+		fill_unref(fill);
+		*ret_again = status == BW_CONFLICT ||
+			     (!joined.same_source && status != BW_TIMEOUT && pull->granted);
+		return status;
 	}
-	fill_unref(fill);
-	/* another source's failure says nothing about ours */
-	*ret_again =
-		status == BW_CONFLICT || (!same_source && status != BW_TIMEOUT && pull->granted);
-	return status;
+	*ret_blob = (struct blob_source){
+		.size = size,
+		.verdict = joined.was_done ? verdict_of_stored(pull) : CACHE_MISS,
+		.fill = fill,
+		.patience_ms = patience_ms(pull->source->upstream),
+	};
+	return BW_OK;
 }
 
 /* Grants by a link what no manifest lists but this upstream has confirmed.
@@ -217,6 +221,35 @@ enum status cache_open_blob(struct cache *cache, const struct cache_source *sour
 	return status;
 }
 
+static enum status stat_blob(struct pull *pull, uint64_t *ret_size, enum cache_verdict *ret_verdict,
+			     struct error *error)
+{
+	uint64_t stored_size;
+	bool stored =
+		content_stat_blob(pull->cache->content, pull->digest, &stored_size, NULL) == BW_OK;
+	enum status status = BW_OK;
+
+	if (!stored || !pull->granted) {
+		pull->size = SIZE_NOT_TOLD;
+		status = confirm(pull, error);
+	}
+	if (status != BW_OK)
+		return status;
+	if (stored) {
+		remember_grant(pull, stored_size);
+		*ret_size = stored_size;
+		*ret_verdict = verdict_of_stored(pull);
+		return BW_OK;
+	}
+	if (pull->size == SIZE_NOT_TOLD)
+		return error_set(error, BW_UNREACHABLE,
+				 "upstream \"%s\" does not say how large the blob is",
+				 upstream_name(pull->source->upstream));
+	*ret_size = pull->size;
+	*ret_verdict = CACHE_MISS;
+	return BW_OK;
+}
+
 enum status cache_stat_blob(struct cache *cache, const struct cache_source *source,
 			    const struct digest *digest, uint64_t *ret_size,
 			    enum cache_verdict *ret_verdict, struct error *error)
@@ -227,25 +260,7 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 	enum status status;
 
 	begin_pull(&pull, cache, source, digest);
-	status = content_stat_blob(cache->content, digest, &size, NULL);
-	if (status == BW_OK && pull.granted) {
-		verdict = CACHE_HIT;
-	} else {
-		bool stored = status == BW_OK;
-
-		pull.size = SIZE_NOT_TOLD;
-		status = confirm(&pull, error);
-		if (status == BW_OK && stored) {
-			verdict = CACHE_REVALIDATED;
-			remember_grant(&pull, size);
-		} else if (status == BW_OK && pull.size == SIZE_NOT_TOLD) {
-			status = error_set(error, BW_UNREACHABLE,
-					   "upstream \"%s\" does not say how large the blob is",
-					   upstream_name(source->upstream));
-		} else if (status == BW_OK) {
-			size = pull.size;
-		}
-	}
+	status = stat_blob(&pull, &size, &verdict, error);
 	count(source, status, verdict);
 	if (status != BW_OK)
 		return status;

@@ -390,6 +390,58 @@ static void nobody_gets_a_wrong_byte(void **state)
 	assert_int_equal(scene->verdicts[CACHE_LOCAL], 16 * 60);
 }
 
+/* ---- a fill that is done, and not stored yet ---- */
+
+static struct gate *before_adopting;
+static const struct object_store_ops *plain_ops;
+
+static enum status adopt_at_the_gate(struct object_store *store, const char *key, const char *path,
+				     struct error *error)
+{
+	gate_pass(before_adopting, NULL);
+	return plain_ops->adopt(store, key, path, error);
+}
+
+static enum cache_verdict pull_layer(struct scene *scene, const struct cache_source *source)
+{
+	struct blob_source blob;
+	enum cache_verdict verdict;
+
+	assert_int_equal(
+		cache_open_blob(scene->world->cache, source, &scene->layers[0], &blob, NULL),
+		BW_OK);
+	assert_true(reads_like(&blob, 0, scene->bytes[0], NULL));
+	verdict = blob.verdict;
+	blob_source_release(&blob);
+	return verdict;
+}
+
+/* Nothing is fetched for who comes then, so it is no miss. */
+static void what_is_being_stored_is_a_hit(void **state)
+{
+	struct scene *scene = *state;
+	struct world *world = scene->world;
+	struct object_store_ops slow_ops = *world->objects->ops;
+
+	before_adopting = &scene->gate;
+	plain_ops = world->objects->ops;
+	slow_ops.adopt = adopt_at_the_gate;
+	world->objects->ops = &slow_ops;
+	answer_layers(scene, NULL);
+	fake_answer_blob("b.test", "other/app", &scene->layers[0],
+			 (struct fake_reply){.body = scene->bytes[0], .length = LAYER_SIZE});
+	assert_int_equal(pull_layer(scene, &world->a), CACHE_MISS);
+	assert_int_equal(objects_under(world, "blobs/"), 0);
+	assert_int_equal(pull_layer(scene, &world->a), CACHE_HIT);
+	assert_int_equal(pull_layer(scene, &world->b), CACHE_REVALIDATED);
+	gate_open(&scene->gate);
+	world_stop(world);
+	world->objects->ops = plain_ops;
+	world_start(world);
+	assert_int_equal(fake_asked_blob("a.test", "team/app", &scene->layers[0]).gets, 1);
+	assert_int_equal(fake_asked_blob("b.test", "other/app", &scene->layers[0]).gets, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, forget)
 
 int main(void)
@@ -407,6 +459,7 @@ int main(void)
 		TEST(a_head_or_a_wish_fetches_no_layer),
 		TEST(stopping_waits_for_no_upstream),
 		TEST(nobody_gets_a_wrong_byte),
+		TEST(what_is_being_stored_is_a_hit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
