@@ -3,6 +3,7 @@
  */
 #include "server/base/lru.h"
 #include "server/base/memory.h"
+#include "server/base/metrics.h"
 #include "server/base/work_pool.h"
 #include "server/cache/cache_private.h"
 #include "server/cache/fill.h"
@@ -92,6 +93,18 @@ enum status cache_known_absent(const struct cache_source *source, const char *wh
 	return error_set(error, BW_ABSENT,
 			 "upstream \"%s\" said a moment ago that \"%s\" has no %s",
 			 upstream_name(source->upstream), source->repository, what);
+}
+
+void cache_count(const struct cache_source *source, const char *type, enum status status,
+		 enum cache_verdict verdict)
+{
+	const char *upstream = upstream_name(source->upstream);
+
+	metric_inc(M_PROXY_REQUESTS, type, upstream);
+	if (status == BW_OK && verdict != CACHE_MISS)
+		metric_inc(M_PROXY_HITS, type, upstream);
+	else
+		metric_inc(M_PROXY_MISSES, type, upstream);
 }
 
 void held_source_init(struct held_source *held, const struct cache_source *source)

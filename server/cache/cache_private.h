@@ -42,6 +42,11 @@ void cache_blob_key(char key[CACHE_KEY_SIZE], const struct cache_source *source,
 enum status cache_known_absent(const struct cache_source *source, const char *what,
 			       struct error *error);
 
+/* Counts one request for content of this type ("manifest", "blob", "tags",
+ * "referrers"): a hit when it was answered with what is stored. */
+void cache_count(const struct cache_source *source, const char *type, enum status status,
+		 enum cache_verdict verdict);
+
 /* A source that outlives the request it came from. */
 struct held_source {
 	struct cache_source source;
@@ -63,8 +68,7 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 				  struct error *error);
 
 /* Asks the upstream for a manifest and stores it: blobs/, record, index, and
- * the tag when the reference is one. What cannot be stored is served anyway.
- * `version` orders the tag's write. */
+ * the tag when the reference is one. What cannot be stored is served anyway. */
 enum status cache_fetch_manifest(struct cache *cache, const struct cache_source *source,
 				 const struct reference *reference, struct manifest_view **ret_view,
 				 struct error *error);

@@ -4,7 +4,6 @@
  */
 #include "server/base/log.h"
 #include "server/base/lru.h"
-#include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/base/str.h"
 #include "server/cache/cache_private.h"
@@ -17,15 +16,18 @@
 
 #define VIEW_OVERHEAD 1024 /* bytes a cached view costs besides its body */
 
-static void remember_view(struct cache *cache, const struct cache_source *source,
-			  struct manifest_view *view)
+static void key_of_digest(char key[CACHE_KEY_SIZE], const struct cache_source *source,
+			  const struct digest *digest)
 {
-	char key[CACHE_KEY_SIZE];
 	struct reference reference;
 
-	reference_from_digest(&view->digest, &reference);
+	reference_from_digest(digest, &reference);
 	cache_key(key, source, &reference);
-	lru_put(cache->manifests, key, view, view->body_length + VIEW_OVERHEAD);
+}
+
+static size_t cost_of(const struct manifest_view *view)
+{
+	return view->body_length + VIEW_OVERHEAD;
 }
 
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
@@ -33,20 +35,21 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 				  struct error *error)
 {
 	struct manifest_entry entry = {0};
-	struct reference reference;
+	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
 	enum status status;
 
-	reference_from_digest(digest, &reference);
-	cache_key(key, source, &reference);
-	*ret_view = lru_get(cache->manifests, key);
-	if (*ret_view)
-		return BW_OK;
-	status = content_get_manifest(cache->content, source->stored, digest, &entry, error);
-	if (status != BW_OK)
-		return status;
-	*ret_view = manifest_view_new(&entry);
-	lru_put(cache->manifests, key, *ret_view, (*ret_view)->body_length + VIEW_OVERHEAD);
+	key_of_digest(key, source, digest);
+	view = lru_get(cache->manifests, key);
+	if (!view) {
+		status =
+			content_get_manifest(cache->content, source->stored, digest, &entry, error);
+		if (status != BW_OK)
+			return status;
+		view = manifest_view_new(&entry);
+		lru_put(cache->manifests, key, view, cost_of(view));
+	}
+	*ret_view = view;
 	return BW_OK;
 }
 
@@ -71,7 +74,7 @@ struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag
 		return kept;
 	}
 	/* a tag keeps its manifest in memory, so it costs that too */
-	lru_put(cache->tags, key, tag, VIEW_OVERHEAD + tag->view->body_length);
+	lru_put(cache->tags, key, tag, cost_of(tag->view));
 	pthread_mutex_unlock(&cache->tags_lock);
 	tag_view_unref(kept);
 	return tag;
@@ -141,6 +144,7 @@ enum status cache_fetch_manifest(struct cache *cache, const struct cache_source 
 	struct manifest_entry entry = {0}, kept;
 	struct manifest parsed = {0};
 	struct manifest_view *view;
+	char key[CACHE_KEY_SIZE];
 	struct error store_error = {0};
 	enum status status;
 
@@ -157,7 +161,8 @@ enum status cache_fetch_manifest(struct cache *cache, const struct cache_source 
 	str_copy(entry.media_type, sizeof(entry.media_type), parsed.media_type);
 	kept = entry; /* the view owns the body and outlives this use of it */
 	view = manifest_view_new(&entry);
-	remember_view(cache, source, view);
+	key_of_digest(key, source, &view->digest);
+	lru_put(cache->manifests, key, view, cost_of(view));
 
 	if (content_put_manifest(cache->content, source->stored, &kept, &parsed, &store_error) !=
 	    BW_OK)

@@ -6,7 +6,6 @@
  * blob, or this repository's upstream is asked, with this repository's
  * credential, and has it.
  */
-#include "server/base/metrics.h"
 #include "server/cache/cache_private.h"
 #include "server/cache/fill.h"
 #include "server/cache/negative.h"
@@ -183,26 +182,16 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 			return known_absent(pull, error);
 		status = join_fill(pull, ret_blob, &again, error);
 	}
+	if (again)
+		return error_set(error, BW_UNAVAILABLE,
+				 "blob of \"%s\": what is stored, or fetched for others, could not "
+				 "be had in %d attempts",
+				 pull->source->stored, LOOKS_MAX);
 	if (status == BW_OK && ret_blob->reader)
 		remember_grant(pull, ret_blob->size);
 	if (status == BW_ABSENT)
 		remember_absent(pull);
-	if (status == BW_CONFLICT)
-		return error_set(error, BW_UNAVAILABLE,
-				 "blob of \"%s\" is stored but could not be opened",
-				 pull->source->stored);
 	return status;
-}
-
-static void count(const struct cache_source *source, enum status status, enum cache_verdict verdict)
-{
-	const char *upstream = upstream_name(source->upstream);
-
-	metric_inc(M_PROXY_REQUESTS, "blob", upstream);
-	if (status == BW_OK && verdict != CACHE_MISS)
-		metric_inc(M_PROXY_HITS, "blob", upstream);
-	else
-		metric_inc(M_PROXY_MISSES, "blob", upstream);
 }
 
 enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
@@ -215,7 +204,7 @@ enum status cache_open_blob(struct cache *cache, const struct cache_source *sour
 
 	begin_pull(&pull, cache, source, digest);
 	status = open_blob(&pull, &blob, error);
-	count(source, status, blob.verdict);
+	cache_count(source, "blob", status, blob.verdict);
 	if (status == BW_OK)
 		*ret_blob = blob;
 	return status;
@@ -261,7 +250,7 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 
 	begin_pull(&pull, cache, source, digest);
 	status = stat_blob(&pull, &size, &verdict, error);
-	count(source, status, verdict);
+	cache_count(source, "blob", status, verdict);
 	if (status != BW_OK)
 		return status;
 	*ret_size = size;

@@ -289,18 +289,6 @@ static enum status get_list(struct cache *cache, const struct cache_source *sour
 	return status;
 }
 
-static void count(const struct cache_source *source, const struct list_kind *kind,
-		  enum status status, const struct answer *answer)
-{
-	const char *upstream = upstream_name(source->upstream);
-
-	metric_inc(M_PROXY_REQUESTS, kind->name, upstream);
-	if (status == BW_OK && answer->verdict != CACHE_MISS)
-		metric_inc(M_PROXY_HITS, kind->name, upstream);
-	else
-		metric_inc(M_PROXY_MISSES, kind->name, upstream);
-}
-
 /* ---- tags ----------------------------------------------------------------- */
 
 static int compare_names(const void *a, const void *b)
@@ -350,7 +338,7 @@ enum status cache_list_tags(struct cache *cache, const struct cache_source *sour
 	enum status status =
 		get_list(cache, source, &tag_lists, "", "tags/list?n=1000", &answer, error);
 
-	count(source, &tag_lists, status, &answer);
+	cache_count(source, tag_lists.name, status, answer.verdict);
 	if (status != BW_OK)
 		return status;
 	status = json_parse(answer.body, answer.length, &json, error);
@@ -377,7 +365,7 @@ enum status cache_get_referrers(struct cache *cache, const struct cache_source *
 	digest_format(subject, key);
 	snprintf(path, sizeof(path), "referrers/%s", key);
 	status = get_list(cache, source, &referrer_lists, key, path, &answer, error);
-	count(source, &referrer_lists, status, &answer);
+	cache_count(source, referrer_lists.name, status, answer.verdict);
 	if (status != BW_OK)
 		return status;
 	*ret_body = answer.body;

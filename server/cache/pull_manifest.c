@@ -339,17 +339,6 @@ static enum status get_by_tag(struct question *question, struct manifest_view **
 	return status;
 }
 
-static void count(const struct cache_source *source, enum status status, enum cache_verdict verdict)
-{
-	const char *upstream = upstream_name(source->upstream);
-
-	metric_inc(M_PROXY_REQUESTS, "manifest", upstream);
-	if (status == BW_OK && verdict != CACHE_MISS)
-		metric_inc(M_PROXY_HITS, "manifest", upstream);
-	else
-		metric_inc(M_PROXY_MISSES, "manifest", upstream);
-}
-
 enum status cache_get_manifest(struct cache *cache, const struct cache_source *source,
 			       const struct reference *reference, bool prefetch,
 			       struct manifest_view **ret_view, enum cache_verdict *ret_verdict,
@@ -365,7 +354,7 @@ enum status cache_get_manifest(struct cache *cache, const struct cache_source *s
 	cache_key(key, source, reference);
 	status = reference->is_digest ? get_by_digest(&question, &view, &verdict, error)
 				      : get_by_tag(&question, &view, &verdict, error);
-	count(source, status, verdict);
+	cache_count(source, "manifest", status, verdict);
 	if (status != BW_OK)
 		return status;
 	if (prefetch)
