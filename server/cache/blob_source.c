@@ -13,12 +13,11 @@ void blob_source_release(struct blob_source *blob)
 	*blob = (struct blob_source){0};
 }
 
-enum status blob_source_wait(struct blob_source *blob, uint64_t offset, uint64_t *ret_end,
-			     struct error *error)
+enum status blob_source_wait(struct blob_source *blob, uint64_t offset, deadline_ms deadline,
+			     uint64_t *ret_end, struct error *error)
 {
 	if (blob->fill)
-		return fill_wait_bytes(blob->fill, offset, deadline_in(blob->patience_ms), ret_end,
-				       error);
+		return fill_wait_bytes(blob->fill, offset, deadline, ret_end, error);
 	*ret_end = blob->size;
 	return BW_OK;
 }

@@ -57,7 +57,7 @@ struct blob_source {
 	enum cache_verdict verdict;
 	struct object_reader *reader; /* set: stored */
 	struct fill *fill; /* else: being fetched */
-	deadline_ms patience_ms; /* longest wait for new bytes of the fill, in ms */
+	int64_t patience_ms; /* how long new bytes of the fill are worth waiting for */
 };
 
 enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
@@ -66,9 +66,10 @@ enum status cache_open_blob(struct cache *cache, const struct cache_source *sour
 void blob_source_release(struct blob_source *blob);
 
 /* Waits for bytes at `offset` (< size): *ret_end is how far they can be read
- * now. Stored blobs answer `size` at once. */
-enum status blob_source_wait(struct blob_source *blob, uint64_t offset, uint64_t *ret_end,
-			     struct error *error);
+ * now. Stored blobs answer `size` at once. BW_TIMEOUT: nothing new by the
+ * deadline, or the fill failed so. */
+enum status blob_source_wait(struct blob_source *blob, uint64_t offset, deadline_ms deadline,
+			     uint64_t *ret_end, struct error *error);
 /* A descriptor good for sendfile up to what blob_source_wait said; -1: use
  * blob_source_read. */
 int blob_source_file(struct blob_source *blob);

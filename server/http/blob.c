@@ -66,17 +66,14 @@ static enum status send_available(struct blob_answer *answer, uint64_t offset, u
 static enum status wait_for_bytes(struct blob_answer *answer, uint64_t offset, uint64_t *ret_end,
 				  struct error *error)
 {
-	struct blob_source slice = answer->source;
 	deadline_ms deadline = deadline_in(answer->source.patience_ms);
 	enum status status;
 	bool was_slice;
 
 	do {
-		int64_t left = deadline_left_ms(deadline);
-		deadline_ms slice_end = deadline_in(left < SLICE_MS ? left : SLICE_MS);
+		deadline_ms slice_end = deadline_earlier(deadline, deadline_in(SLICE_MS));
 
-		slice.patience_ms = deadline_left_ms(slice_end);
-		status = blob_source_wait(&slice, offset, ret_end, error);
+		status = blob_source_wait(&answer->source, offset, slice_end, ret_end, error);
 		/* a fill that failed by a timeout of its own tells so at once */
 		was_slice = status == BW_TIMEOUT && deadline_passed(slice_end);
 		if (was_slice && !connection_is_open(answer->exchange->connection))

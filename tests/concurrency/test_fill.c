@@ -175,7 +175,7 @@ static void read_through_the_gate(void *context, unsigned index)
 	}
 	if (open_at(scene, &scene->world->a, &blob, NULL) != BW_OK || blob.size != SIZE)
 		return;
-	while (end < HALF && blob_source_wait(&blob, end, &end, NULL) == BW_OK)
+	while (end < HALF && blob_source_wait(&blob, end, DEADLINE_NEVER, &end, NULL) == BW_OK)
 		;
 	if (end < HALF || blob_source_read(&blob, HALF - 1, &byte, 1, &length, NULL) != BW_OK ||
 	    byte != scene->bytes[HALF - 1])
@@ -271,7 +271,7 @@ static void read_a_corrupt_body(void *context, unsigned index)
 	(void)index;
 	status = open_at(scene, &scene->world->a, &blob, &error);
 	while (status == BW_OK && end < SIZE) {
-		status = blob_source_wait(&blob, end, &end, &error);
+		status = blob_source_wait(&blob, end, DEADLINE_NEVER, &end, &error);
 		if (end > SIZE - FILL_WITHHELD)
 			atomic_fetch_add(&scene->wrong, 1);
 	}
@@ -307,7 +307,7 @@ static void a_small_corrupt_body_gives_no_byte(void **state)
 	a_answers(scene, (struct fake_reply){.body = "something else"});
 	status = open_at(scene, &scene->world->a, &blob, &error);
 	if (status == BW_OK)
-		status = blob_source_wait(&blob, 0, &end, &error);
+		status = blob_source_wait(&blob, 0, DEADLINE_NEVER, &end, &error);
 	assert_int_equal(status, BW_CORRUPT);
 	assert_int_equal(end, 42);
 	blob_source_release(&blob);

@@ -148,10 +148,11 @@ static inline bool reads_like(struct blob_source *blob, uint64_t offset, const c
 	char piece[8192];
 
 	while (offset < blob->size) {
+		deadline_ms deadline = deadline_in(blob->patience_ms);
 		uint64_t end = 0;
 		size_t length = 0;
 
-		if (blob_source_wait(blob, offset, &end, error) != BW_OK)
+		if (blob_source_wait(blob, offset, deadline, &end, error) != BW_OK)
 			return false;
 		if (end > blob->size || end <= offset)
 			return false;
