@@ -241,11 +241,6 @@ bool connection_is_open(const struct connection *connection)
 	       info.tcpi_state == TCP_ESTABLISHED;
 }
 
-ssize_t connection_read(struct connection *connection, void *target, size_t length)
-{
-	return mg_read(unwrap(connection), target, length);
-}
-
 /* ---- the head --------------------------------------------------------- */
 
 /* The library's parser skips blank lines before a request, takes bare line

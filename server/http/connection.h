@@ -88,7 +88,4 @@ void connection_wait_writable(struct connection *connection, int timeout_ms);
  * cut the connection. */
 bool connection_is_open(const struct connection *connection);
 
-/* Body bytes of the request, de-chunked. 0: the end; -1: broken or too slow. */
-ssize_t connection_read(struct connection *connection, void *target, size_t length);
-
 #endif

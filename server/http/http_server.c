@@ -22,9 +22,6 @@
 #define ADMIN_THREADS 4
 #define ADMIN_HEAD_TIMEOUT_MS 5000
 
-/* A request body nobody reads is skipped up to this, to keep the connection. */
-#define SKIPPED_BODY_MAX ((size_t)64 * 1024)
-
 struct http_server {
 	struct registry *registry;
 	struct listener *listener;
@@ -89,25 +86,6 @@ static void respond_not_allowed(struct exchange *exchange)
 	respond_failure_with(exchange, &failure, &extra);
 }
 
-/* Reads what the client sent and nobody wanted; false when there is more of it
- * than is worth reading. */
-static bool skip_body(struct exchange *exchange)
-{
-	size_t skipped = 0;
-	char piece[4096];
-
-	if (request_header(&exchange->request, "Expect"))
-		return false; /* the client waits for an answer before it sends */
-	while (skipped <= SKIPPED_BODY_MAX) {
-		ssize_t length = connection_read(exchange->connection, piece, sizeof(piece));
-
-		if (length <= 0)
-			return length == 0;
-		skipped += (size_t)length;
-	}
-	return false;
-}
-
 /* After an answer: leaves the connection in a state that is true to what the
  * answer said about it. */
 static void settle_connection(struct exchange *exchange)
@@ -151,8 +129,10 @@ static void handle(void *context, struct connection *connection, const struct re
 	atomic_fetch_add(&server->in_flight, 1);
 	metric_add(M_HTTP_IN_FLIGHT, 1, NULL);
 	if (request_parse(head, &exchange.arena, &exchange.request, &failure)) {
-		exchange.keep_alive = (!exchange.request.has_body || skip_body(&exchange)) &&
-				      may_keep(server, connection);
+		/* No request that is answered here has a body. One that comes is not
+		 * waited for, or a byte now and then would hold a worker; so where
+		 * the next request begins is not known. */
+		exchange.keep_alive = !exchange.request.has_body && may_keep(server, connection);
 		answer(&exchange);
 	} else {
 		refuse_malformed(&exchange, &failure);

@@ -187,6 +187,20 @@ def test_body_with_a_get(server, image):
     assert first.status in (200, 400) and rest == b""
 
 
+@pytest.mark.parametrize("lines, body", [
+    ([b"Content-Length: 60000"], b"x"),
+    ([b"Transfer-Encoding: chunked"], b"ea60\r\nx"),
+    ([b"Transfer-Encoding: chunked"], b"7fffffffffffffff\r\nx"),
+], ids=repr)
+def test_body_that_does_not_come_holds_nobody_up(upstream, serve, image, lines, body):
+    server = serve(upstream, config={"http": {"threads": 8}})
+    with contextlib.ExitStack() as waiting:
+        for method in (b"GET", b"POST") * 8:
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            waiting.enter_context(connection).sendall(head(*lines, method=method) + body)
+        assert server.request("GET", PATH.decode(), timeout=10).status == 200
+
+
 def test_garbage(server, image):
     for garbage in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500, b"\r\n\r\n",
                     b"\x00" * 1000, b"SSH-2.0-x\r\n", b"GET", b"\xff" * 100_000):
