@@ -245,7 +245,7 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 {
 	enum cache_verdict verdict = CACHE_MISS;
 	struct pull pull;
-	uint64_t size;
+	uint64_t size = 0;
 	enum status status;
 
 	begin_pull(&pull, cache, source, digest);
