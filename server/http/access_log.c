@@ -41,7 +41,7 @@ static bool is_gateway_failure(int status)
 
 static enum log_level level_of(const struct exchange *exchange)
 {
-	bool client_left = exchange->outcome == BW_CANCELLED || exchange->outcome == BW_TIMEOUT;
+	bool client_left = exchange->outcome == BW_CANCELLED;
 
 	if (is_own_failure(exchange->status))
 		return LOG_ERROR;

@@ -10,9 +10,9 @@
  *   upstream, cache             which upstream the repository belongs to, and
  *                               how the answer came about (verdict.h)
  *   err.message                 why the answer is an error, or was cut
- * "response completed" (info), "response completed with error" (info for 4xx,
- * warning for 502 to 504, error for other 5xx), "response cut short" (info when
- * the client left, else warning).
+ * "response completed" (info), "response completed with error" (info for 4xx
+ * and 505, warning for 502 to 504, error for 500), "response cut short" (info
+ * when the client left or was too slow, else warning).
  */
 #ifndef HTTP_ACCESS_LOG_H
 #define HTTP_ACCESS_LOG_H

@@ -1,5 +1,6 @@
 #include "server/http/admin.h"
 
+#include "server/base/buf.h"
 #include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/base/metrics.h"

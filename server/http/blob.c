@@ -12,7 +12,6 @@
 
 /* For blobs that do not lie in a file. */
 #define READ_PIECE ((size_t)256 * 1024)
-#define HEAD_MAX ((size_t)16 * 1024)
 /* How long a client's leaving may go unnoticed. */
 #define SLICE_MS 500
 
@@ -55,10 +54,14 @@ static enum status send_available(struct blob_answer *answer, uint64_t offset, u
 				  struct error *error)
 {
 	int file = blob_source_file(&answer->source);
+	enum status status;
 
 	if (file < 0)
 		return send_piece_by_reading(answer, offset, end, error);
-	return send_file(&answer->exchange->sender, file, offset, end, &answer->exchange->sent);
+	status = send_file(&answer->exchange->sender, file, offset, end, &answer->exchange->sent);
+	if (status == BW_CORRUPT)
+		error_set(error, status, "the blob's file is too short");
+	return status;
 }
 
 /* Waits for bytes at `offset` in slices, so that a client that left, or a
@@ -67,31 +70,22 @@ static enum status wait_for_bytes(struct blob_answer *answer, uint64_t offset, u
 				  struct error *error)
 {
 	deadline_ms deadline = deadline_in(answer->source.patience_ms);
+	struct error failure;
 	enum status status;
 	bool was_slice;
 
 	do {
 		deadline_ms slice_end = deadline_earlier(deadline, deadline_in(SLICE_MS));
 
-		status = blob_source_wait(&answer->source, offset, slice_end, ret_end, error);
+		status = blob_source_wait(&answer->source, offset, slice_end, ret_end, &failure);
 		/* a fill that failed by a timeout of its own tells so at once */
 		was_slice = status == BW_TIMEOUT && deadline_passed(slice_end);
 		if (was_slice && !connection_is_open(answer->exchange->connection))
 			return error_set(error, BW_CANCELLED, CLIENT_LEFT);
 	} while (was_slice && !deadline_passed(deadline));
+	if (status != BW_OK)
+		*error = failure;
 	return status;
-}
-
-static void describe_cut(struct error *error, enum status status)
-{
-	if (status == BW_OK || error->message[0])
-		return;
-	if (status == BW_TIMEOUT)
-		error_set(error, status, "the client was too slow");
-	else if (status == BW_CORRUPT)
-		error_set(error, status, "the blob's file is too short");
-	else
-		error_set(error, status, CLIENT_LEFT);
 }
 
 /* `available` bytes of the blob are there already. */
@@ -113,14 +107,16 @@ static void send_body(struct blob_answer *answer, uint64_t available)
 		if (status != BW_OK)
 			break;
 	}
-	describe_cut(&error, status);
-	exchange_cut(answer->exchange, status, error.message);
+	/* a store or a fill says what failed, sending does not */
+	if (error.message[0])
+		exchange_cut(answer->exchange, status, error.message);
+	else
+		exchange_cut_sending(answer->exchange, status);
 }
 
 static void respond_blob(struct blob_answer *answer, uint64_t available)
 {
-	struct exchange *exchange = answer->exchange;
-	struct buf head = BUF_INIT(HEAD_MAX);
+	bool has_body = answer->range.length > 0;
 	const struct response response = {
 		.status = answer->partial ? 206 : 200,
 		.content_type = "application/octet-stream",
@@ -131,17 +127,9 @@ static void respond_blob(struct blob_answer *answer, uint64_t available)
 		.part = answer->partial ? &answer->range : NULL,
 		.full_size = answer->source.size,
 	};
-	enum status status;
 
-	response_write_head(exchange, &response, &head);
-	status = head.overflow ? BW_INTERNAL
-			       : send_head(&exchange->sender, head.data, head.length, NULL, 0,
-					   answer->range.length > 0, &exchange->sent);
-	buf_release(&head);
-	exchange->pushed_type = "blob";
-	if (status != BW_OK)
-		exchange_cut(exchange, status, CLIENT_LEFT);
-	else if (answer->range.length > 0)
+	answer->exchange->pushed_type = "blob";
+	if (response_begin(answer->exchange, &response, NULL, 0, has_body) && has_body)
 		send_body(answer, available);
 }
 

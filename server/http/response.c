@@ -1,6 +1,8 @@
 #include "server/http/response.h"
 
+#include "server/base/buf.h"
 #include "server/base/clock.h"
+#include "server/base/digest.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
@@ -130,8 +132,7 @@ static void append_connection(struct buf *buf, const struct exchange *exchange)
 		buf_append_string(buf, "Connection: keep-alive\r\n");
 }
 
-void response_write_head(struct exchange *exchange, const struct response *response,
-			 struct buf *buf)
+static void write_head(struct exchange *exchange, const struct response *response, struct buf *buf)
 {
 	buf_append_string(buf, "HTTP/1.1 ");
 	buf_append_u64(buf, (uint64_t)response->status);
@@ -165,24 +166,37 @@ void exchange_cut(struct exchange *exchange, enum status outcome, const char *wh
 	connection_reset(exchange->connection);
 }
 
+/* One that is too slow has been told to go, so it counts as gone: BW_TIMEOUT is
+ * left to say that an upstream was. */
+void exchange_cut_sending(struct exchange *exchange, enum status outcome)
+{
+	if (outcome == BW_TIMEOUT)
+		exchange_cut(exchange, BW_CANCELLED, "the client was too slow");
+	else
+		exchange_cut(exchange, outcome, "the client went away");
+}
+
+bool response_begin(struct exchange *exchange, const struct response *response, const void *body,
+		    size_t length, bool more)
+{
+	struct buf head = BUF_INIT(HEAD_MAX);
+
+	write_head(exchange, response, &head);
+	if (head.overflow)
+		exchange_cut(exchange, BW_INTERNAL, "the head of the answer is too long");
+	else
+		exchange_cut_sending(exchange, send_head(&exchange->sender, head.data, head.length,
+							 body, length, more, &exchange->sent));
+	buf_release(&head);
+	return exchange->outcome == BW_OK;
+}
+
 void respond(struct exchange *exchange, const struct response *response, const void *body)
 {
 	bool sends_body = !exchange_is_head(exchange) && response->status != 304;
-	struct buf head = BUF_INIT(HEAD_MAX);
-	enum status outcome;
 
-	response_write_head(exchange, response, &head);
-	if (head.overflow) {
-		exchange_cut(exchange, BW_INTERNAL, "the head of the answer is too long");
-	} else {
-		outcome = send_head(&exchange->sender, head.data, head.length, body,
-				    sends_body ? (size_t)response->content_length : 0, false,
-				    &exchange->sent);
-		exchange_cut(exchange, outcome,
-			     outcome == BW_TIMEOUT ? "the client was too slow"
-						   : "the client went away");
-	}
-	buf_release(&head);
+	response_begin(exchange, response, body, sends_body ? (size_t)response->content_length : 0,
+		       false);
 }
 
 static void note(struct exchange *exchange, const char *message)

@@ -4,8 +4,6 @@
 #ifndef HTTP_RESPONSE_H
 #define HTTP_RESPONSE_H
 
-#include "server/base/buf.h"
-#include "server/base/digest.h"
 #include "server/http/exchange.h"
 #include "server/http/range.h"
 
@@ -29,12 +27,13 @@ struct response {
 	int retry_after;
 };
 
-/* Writes the head of the answer into `buf`, and notes status and length in the
- * exchange. What is always there: Date, Docker-Distribution-Api-Version,
- * X-Request-Id; what the exchange knows: X-Breakwater-Cache, OCI-Namespace,
- * Warning on a stale copy; Connection where it matters. */
-void response_write_head(struct exchange *exchange, const struct response *response,
-			 struct buf *buf);
+/* Sends the head, and with it the first `length` bytes of the body; `more`: the
+ * rest follows at once. False: the answer was cut. What is always there: Date,
+ * Docker-Distribution-Api-Version, X-Content-Type-Options, X-Request-Id; what
+ * the exchange knows: X-Breakwater-Cache, OCI-Namespace, Warning on a stale
+ * copy; Connection where it matters. */
+bool response_begin(struct exchange *exchange, const struct response *response, const void *body,
+		    size_t length, bool more);
 
 /* The whole answer in one write. `response->content_length` is the length of
  * `body`, which HEAD and 304 do not send. */
@@ -50,7 +49,9 @@ void respond_failure_with(struct exchange *exchange, const struct api_failure *f
 void respond_text(struct exchange *exchange, int status, const char *content_type, const char *body,
 		  size_t length);
 
-/* Notes why an answer was cut, when it was; closes or resets the connection. */
+/* Notes why an answer was cut, when it was, and resets the connection. */
 void exchange_cut(struct exchange *exchange, enum status outcome, const char *why);
+/* The same for an outcome of send.h's: the client left, or was as good as gone. */
+void exchange_cut_sending(struct exchange *exchange, enum status outcome);
 
 #endif

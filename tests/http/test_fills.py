@@ -241,6 +241,33 @@ def test_one_slow_client_holds_up_nobody(upstream, layer, content, serve):
     slow.close()
 
 
+def cut_short(server):
+    """The one line of the log about an answer that was not completed."""
+    def lines():
+        return [line for line in server.log_lines() if line["msg"] == "response cut short"]
+    server.wait_until(lines)
+    return lines()[0]
+
+
+def test_log_blames_the_upstream_that_stalled(upstream, layer, serve):
+    server = serve(upstream, timeouts={"firstByte": "1s", "stall": "1s"})
+    upstream.fail("blobs", faults.hang(after=MIB), reference=layer)
+    with Stream(server.port, blob_path(layer)) as stream:
+        stream.read(MIB)
+        upstream.fail("blobs", faults.hang())   # and it does not resume
+        line = cut_short(server)
+    assert line["level"] == "warning"
+    assert NAME in line["err.message"]
+
+
+def test_log_is_calm_about_a_client_that_left(layer, gate, upstream, serve):
+    server = serve(upstream, timeouts=PATIENT)
+    with Stream(server.port, blob_path(layer)) as stream:
+        stream.read(MIB)
+    line = cut_short(server)
+    assert (line["level"], line["err.message"]) == ("info", "the client went away")
+
+
 def test_size_that_the_manifest_did_not_say(upstream, serve):
     content = images.random_bytes(100_000, "s")
     image = images.image([content])
