@@ -17,8 +17,7 @@
  *
  * Every operation may be called from any number of threads at once; one
  * writer or reader belongs to one thread at a time. Implementations embed
- * `struct object_store` first (STYLE.md 1-3). Use the wrappers below the
- * table, not the table.
+ * `struct object_store` first. Use the wrappers below the table, not the table.
  */
 #ifndef BACKENDS_OBJECT_STORE_H
 #define BACKENDS_OBJECT_STORE_H

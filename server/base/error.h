@@ -32,7 +32,7 @@ enum status {
 	BW_CORRUPT, /* bytes that do not match their digest or length */
 	BW_NO_SPACE, /* a disk, quota or bounded buffer is full */
 	BW_IO, /* the operating system said no */
-	BW_CANCELLED, /* given up because we are stopping */
+	BW_CANCELLED, /* given up: we are stopping, or nobody wants it any more */
 	BW_CONFLICT, /* a newer version is in place, or it exists already */
 	BW_INTERNAL, /* a bug of ours */
 };
@@ -46,9 +46,8 @@ struct error {
 };
 
 /* Sets *error (when not NULL) and returns code, so that `return error_set(...)`
- * reads as one step. retry_after and
- * http_status become 0. An over-long message is cut,
- * control bytes become spaces; arguments may point into error->message. */
+ * reads as one step. retry_after and http_status become 0. An over-long message
+ * is cut, control bytes become spaces; arguments may point into error->message. */
 enum status error_set(struct error *error, enum status code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

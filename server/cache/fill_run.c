@@ -16,8 +16,8 @@
 
 #include <time.h>
 
-/* Attempts in a row that brought nothing to speak of: at the very start (fail fast, the
- * client has other places to go), and once bytes have come. */
+/* Attempts in a row that brought nothing to speak of: at the very start (fail
+ * fast, the client has other places to go), and once bytes have come. */
 #define ATTEMPTS_AT_START 2
 #define ATTEMPTS_WITHOUT_PROGRESS 6
 /* A stall has cost its time already: one more try, and those who wait are told. */

@@ -67,6 +67,7 @@ static void copy_answer(const struct flight *flight, struct flight_answer *ret_a
 		manifest_view_ref(ret_answer->view);
 }
 
+/* With the lock held, which it gives back. */
 static void flight_follow(struct flight_table *table, struct flight *flight, deadline_ms deadline,
 			  struct flight_answer *ret_answer)
 {

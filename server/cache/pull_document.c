@@ -118,7 +118,8 @@ static enum status fetch_pages(const struct cache_source *source, const struct l
 #define FALLBACK_HEX_MAX 64
 
 /* The fallback tag (distribution-spec, "Unavailable Referrers API"): an index
- * under "<algorithm>-<the first 64 digits>". No such tag: nothing refers to the subject. */
+ * under "<algorithm>-<the first 64 digits>". No such tag: nothing refers to the
+ * subject. */
 static enum status fetch_fallback(const struct cache_source *source, const char *digest_text,
 				  struct buf *items, struct error *error)
 {

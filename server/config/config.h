@@ -61,7 +61,8 @@ enum stale_reason { STALE_ON_NETWORK = 1, STALE_ON_5XX = 2, STALE_ON_429 = 4 };
 
 struct upstream_config {
 	char *name; /* the registry's host as images are named, lower case: "docker.io" */
-	/* scheme://host[:port][/path] without a trailing '/', tried in order; never empty */
+	/* scheme://host[:port][/path] without a '/' at its end, tried in order; never
+	 * empty */
 	struct string_list urls;
 	struct string_list aliases; /* lower case; no name or alias stands twice */
 	struct string_list token_realms; /* scheme://host[:port] allowed besides the urls' own */
@@ -79,7 +80,7 @@ struct upstream_config {
 	int64_t negative_ttl_ms;
 	unsigned max_connections;
 	struct {
-		char *ca_file; /* "" : the system's */
+		char *ca_file; /* trusted besides the system's; "": only those */
 		bool insecure_skip_verify;
 	} tls;
 	struct {
@@ -127,9 +128,10 @@ struct config {
 /* Loads and checks. `path` NULL: the embedded default (docker.io, quay.io,
  * ghcr.io, registry.k8s.io, gcr.io, public.ecr.aws, mcr.microsoft.com,
  * anonymous; loopback; ./data), still subject to the environment. `environment`
- * (may be NULL) is a NULL-terminated "NAME=value" array (environ). BW_INVALID with a message
- * of one or more lines in *ret_problems when it is not usable:
- *   FILE:LINE:COLUMN: proxy.upstreams.docker.io.manifestTtl: unknown key; did you mean "manifestTTL"?
+ * (may be NULL) is a NULL-terminated "NAME=value" array (environ). BW_INVALID
+ * with a message of one or more lines in *ret_problems when it is not usable:
+ *   FILE:LINE:COLUMN: proxy.upstreams.docker.io.manifestTtl: unknown key; did
+ *   you mean "manifestTTL"?
  * or VARIABLE: KEY: ... for one that came from the environment. All problems are
  * reported, not only the first, in the order of the file. A value that is secret
  * is never shown. The caller unrefs *ret. */

@@ -222,7 +222,7 @@ const struct config_key config_keys[] = {
 	    AT(upstream_config, max_connections), .fallback = "32", .min = 1, .max = 1024),
 	KEY("proxy.upstreams.*.tls", KEY_SECTION, "How its certificate is checked."),
 	KEY("proxy.upstreams.*.tls.caFile", KEY_FILE,
-	    "Certificates to trust (PEM), in place of the system's.",
+	    "Certificates to trust (PEM), besides the system's.",
 	    AT(upstream_config, tls.ca_file), .may_be_empty = true),
 	KEY("proxy.upstreams.*.tls.insecureSkipVerify", KEY_BOOL,
 	    "Accept any certificate. Only for tests.",

@@ -26,9 +26,9 @@ bool content_was_scanned(struct content *content, const char *repository);
 /* The index did not take a manifest of this repository. */
 void content_forget_scan(struct content *content, const char *repository);
 
-/* Reads every manifest record of the repository into the index. When `wanted` (or NULL) is among what they list,
- * *ret_size is its size. BW_OK: listed; BW_ABSENT: every record was read and
- * none lists it. */
+/* Reads the repository's manifest records into the index (10,000 at most: with
+ * more, some blob's grant may have to be asked for again). BW_OK: one of them
+ * lists `wanted`, with *ret_size bytes. BW_ABSENT: none that was read does. */
 enum status content_scan_manifests(struct content *content, const char *repository,
 				   const struct digest *wanted, uint64_t *ret_size,
 				   struct error *error);

@@ -84,7 +84,7 @@ struct record_keys {
 	size_t capacity;
 };
 
-/* A repository with more manifests than this is left to `reindex`. */
+/* What lies behind so many finds its way back when it is asked for by digest. */
 #define SCAN_MAX 10000
 
 static bool collect_key(void *context, const char *key, const struct object_info *info)
@@ -137,7 +137,7 @@ static enum status scan_record(struct content *content, const char *repository, 
 			*error = trouble;
 		return status;
 	}
-	if (wanted && !*ret_listed &&
+	if (!*ret_listed &&
 	    manifest_parse(entry.body, entry.body_length, entry.media_type, &manifest, NULL) ==
 		    BW_OK) {
 		*ret_listed = listing_has(&manifest, wanted, ret_size);

@@ -32,9 +32,9 @@ struct api_failure {
 	char message[512];
 };
 
-/* Which repository a request means (DESIGN.md "Pull-through" 1):
+/* Which repository a request means:
  *   ?ns=, else a Host that names an upstream, else a path prefix that does,
- *   else a repository of our own, else proxy.defaultUpstream.
+ *   else proxy.defaultUpstream.
  * Names only look something up in the configured list; nothing is dialled. */
 struct target {
 	struct upstream_set *set; /* held while the target lives */

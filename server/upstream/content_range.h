@@ -14,8 +14,8 @@ struct content_range {
 	uint64_t total;
 };
 
-/* "bytes 5-9/10", or an asterisk for the total. False when it is anything else or makes no
- * sense (last before first, total not after last). */
+/* "bytes 5-9/10", or an asterisk for the total. False when it is anything else
+ * or makes no sense (last before first, total not after last). */
 bool content_range_parse(const char *value, struct content_range *ret);
 
 #endif

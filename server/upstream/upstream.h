@@ -17,11 +17,11 @@
  *   BW_TIMEOUT      connect, first byte or stall
  *   BW_CORRUPT      a body whose digest or length is not what was asked for
  *   BW_TOO_LARGE    a body over our limit
- * error.http_status holds the status when an answer (429, 5xx, 401...) was the
- * failure and 0 when none came.
+ *   BW_CANCELLED    the asker did not want the rest, or we are stopping
  * A challenge whose token service we may not ask is BW_UNREACHABLE too: we have
- * not been denied anything. error.http_status is the status when one was the
- * failure, and stays so while a breaker that it opened is open.
+ * not been denied anything. error.http_status holds the status when an answer
+ * (429, 5xx, 401...) was the failure, and does so while a breaker that it opened
+ * is open; 0 when none came.
  * The error names the upstream, the credential (by name) and the reason:
  *   upstream "quay.io" answered 429 (credential "robot-b"); retry in 57 s
  * Each call tries the upstream's urls in order, going on to the next one on
