@@ -137,9 +137,8 @@ static enum status scan_record(struct content *content, const char *repository, 
 			*error = trouble;
 		return status;
 	}
-	if (!*ret_listed &&
-	    manifest_parse(entry.body, entry.body_length, entry.media_type, &manifest, NULL) ==
-		    BW_OK) {
+	if (!*ret_listed && manifest_parse(entry.body, entry.body_length, entry.media_type,
+					   &manifest, NULL) == BW_OK) {
 		*ret_listed = listing_has(&manifest, wanted, ret_size);
 		manifest_release(&manifest);
 	}
