@@ -2,9 +2,7 @@
 
 #include "server/base/memory.h"
 
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,28 +90,6 @@ char *arena_strndup(struct arena *arena, const char *string, size_t length)
 	if (copy)
 		memcpy(copy, string, actual); /* the NUL is there: arena memory is zeroed */
 	return copy;
-}
-
-char *arena_printf(struct arena *arena, const char *format, ...)
-{
-	va_list arguments;
-	char *string;
-	int length;
-
-	va_start(arguments, format);
-	length = vsnprintf(NULL, 0, format, arguments);
-	va_end(arguments);
-	if (length < 0) {
-		arena->overflow = true;
-		return NULL;
-	}
-	string = arena_alloc(arena, (size_t)length + 1);
-	if (!string)
-		return NULL;
-	va_start(arguments, format);
-	vsnprintf(string, (size_t)length + 1, format, arguments);
-	va_end(arguments);
-	return string;
 }
 
 /* The record is not arena memory: at the ceiling it must not be refused, or

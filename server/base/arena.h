@@ -31,8 +31,6 @@ void arena_release(struct arena *arena); /* may be used again afterwards */
 /* Zeroed, aligned for any type; NULL past the ceiling. */
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strndup(struct arena *arena, const char *string, size_t length);
-char *arena_printf(struct arena *arena, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
 
 /* Runs `cleanup(object)` at arena_release. Cannot fail. A handler must not
  * allocate from the arena. */

@@ -116,26 +116,6 @@ int file_make_directories(const char *path)
 	return result;
 }
 
-int file_sync_parent(const char *path)
-{
-	size_t length = strlen(path);
-	char *parent;
-	int fd, result = 0;
-
-	while (length > 1 && path[length - 1] == '/')
-		length--;
-	while (length > 0 && path[length - 1] != '/')
-		length--;
-	parent = length ? xstrndup(path, length) : xstrdup(".");
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		result = -errno;
-	if (fd >= 0)
-		close(fd);
-	free(parent);
-	return result;
-}
-
 /* Reads to the end, whatever fstat says of the size: pipes and files of /proc
  * have none. Stops soon after `max`, so that the caller sees what is too much. */
 static int read_to_end(int fd, size_t max, char **ret_text, size_t *ret_length)

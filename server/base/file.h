@@ -21,9 +21,6 @@ ssize_t file_pread_all(int fd, void *target, size_t length, uint64_t offset);
  * stands in the way). */
 int file_make_directories(const char *path);
 
-/* fsync of the folder that holds `path`. 0 or -errno. */
-int file_sync_parent(const char *path);
-
 /* The whole file, NUL-terminated, at most `max` bytes (BW_TOO_LARGE), a file
  * that is not there BW_ABSENT. The caller frees *ret_text; ret_length may be
  * NULL. */

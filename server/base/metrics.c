@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define HEADS 64 /* chains of each family's hash table */
-#define MAX_COLLECTORS 8
 
 static const double bucket_bounds[] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 				       0.5,   1,     2.5,  5,     10,   30};
@@ -52,13 +51,6 @@ struct family {
 	},
 static struct family families[METRIC_COUNT] = {METRICS(METRIC_ROW)};
 #undef METRIC_ROW
-
-static pthread_mutex_t collectors_lock = PTHREAD_MUTEX_INITIALIZER; /* covers the two below */
-static struct collector {
-	void (*collect)(void *context);
-	void *context;
-} collectors[MAX_COLLECTORS];
-static size_t collector_count;
 
 static unsigned label_count(const struct family *family)
 {
@@ -236,28 +228,6 @@ void metric_set_labelled(enum metric metric, double value, const char *const *la
 	atomic_store_explicit(&series_of(metric, labels)->value, value, memory_order_relaxed);
 }
 
-void metrics_on_collect(void (*collect)(void *context), void *context)
-{
-	pthread_mutex_lock(&collectors_lock);
-	if (collector_count == MAX_COLLECTORS)
-		abort();
-	collectors[collector_count++] = (struct collector){collect, context};
-	pthread_mutex_unlock(&collectors_lock);
-}
-
-static void run_collectors(void)
-{
-	struct collector copy[MAX_COLLECTORS];
-	size_t count;
-
-	pthread_mutex_lock(&collectors_lock);
-	count = collector_count;
-	memcpy(copy, collectors, sizeof(copy));
-	pthread_mutex_unlock(&collectors_lock);
-	for (size_t i = 0; i < count; i++)
-		copy[i].collect(copy[i].context);
-}
-
 static void write_label(struct buf *buf, const char *name, const char *value)
 {
 	buf_append_string(buf, name);
@@ -350,7 +320,6 @@ static void write_family(struct buf *buf, struct family *family)
 
 void metrics_write(struct buf *buf)
 {
-	run_collectors();
 	for (unsigned i = 0; i < METRIC_COUNT; i++) {
 		/* a number without labels is there from the start, as 0 */
 		if (label_count(&families[i]) == 0)

@@ -7,7 +7,7 @@
  * repository, a digest or anything a client chose freely.
  *
  * Updating is lock-free once a label combination has been seen; the first
- * sight takes the family's lock. Gauges may instead be computed when read.
+ * sight takes the family's lock.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -69,11 +69,6 @@ void metric_set_labelled(enum metric metric, double value, const char *const *la
 	metric_set_labelled((metric), (double)(value), METRIC_LABELS(__VA_ARGS__))
 
 /* Unlabelled: metric_add(M_FILLS_IN_FLIGHT, 1, NULL). */
-
-/* Called before the text is written, to set gauges that are cheaper to compute
- * than to keep. At most 8 (more abort); never removed, so `context` lives as
- * long as the program. */
-void metrics_on_collect(void (*collect)(void *context), void *context);
 
 /* Writes everything, HELP and TYPE lines included (text format 0.0.4), in the
  * table's order and then in order of first sight. */

@@ -3,16 +3,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <nettle/base64.h>
-#include <nettle/memops.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-struct slice slice_of(const char *string)
-{
-	return (struct slice){string, string ? strlen(string) : 0};
-}
 
 bool slice_equals(struct slice slice, const char *string)
 {
@@ -376,11 +370,6 @@ bool str_unhex(const char *hex, size_t hex_length, unsigned char *target)
 		target[i / 2] = (unsigned char)(high << 4 | low);
 	}
 	return true;
-}
-
-bool str_equals_secret(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-	return a_length == b_length && memeql_sec(a, b, a_length);
 }
 
 void str_base64(const unsigned char *bytes, size_t length, char *target)

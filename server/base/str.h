@@ -15,8 +15,6 @@ struct slice {
 	size_t length;
 };
 
-#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
-struct slice slice_of(const char *string);
 bool slice_equals(struct slice slice, const char *string);
 
 bool str_starts_with(const char *string, const char *prefix);
@@ -61,9 +59,6 @@ unsigned str_distance(const char *a, const char *b);
 void str_hex(const unsigned char *bytes, size_t length, char *target);
 /* The reverse; lower-case only. `target` may be half written when false. */
 bool str_unhex(const char *hex, size_t hex_length, unsigned char *target);
-
-/* Compares in constant time. Lengths may differ (then false). */
-bool str_equals_secret(const char *a, size_t a_length, const char *b, size_t b_length);
 
 /* Standard base64 with padding; target NUL-terminated, 4*((n+2)/3)+1 bytes. */
 void str_base64(const unsigned char *bytes, size_t length, char *target);

@@ -217,22 +217,6 @@ static void test_make_directories(void **state)
 	free(file);
 }
 
-static void test_sync_parent(void **state)
-{
-	char *inside = xasprintf("%s/x", folder);
-	char *trailing = xasprintf("%s/x/", folder);
-	char *nowhere = xasprintf("%s/no/x", folder);
-
-	(void)state;
-	assert_int_equal(file_sync_parent(inside), 0);
-	assert_int_equal(file_sync_parent(trailing), 0);
-	assert_int_equal(file_sync_parent("relative"), 0);
-	assert_int_equal(file_sync_parent(nowhere), -ENOENT);
-	free(inside);
-	free(trailing);
-	free(nowhere);
-}
-
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -246,7 +230,6 @@ int main(void)
 		IN_FOLDER(test_short_writes_are_continued),
 		IN_FOLDER(test_full_disk_is_told),
 		IN_FOLDER(test_make_directories),
-		IN_FOLDER(test_sync_parent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

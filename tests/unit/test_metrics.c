@@ -172,22 +172,6 @@ static void test_combinations_are_bounded(void **state)
 	free(text);
 }
 
-static void set_connections(void *context)
-{
-	metric_set(M_HTTP_CONNECTIONS, *(int *)context, NULL);
-}
-
-static void test_collectors_run_before_each_page(void **state)
-{
-	static int connections = 17;
-
-	(void)state;
-	metrics_on_collect(set_connections, &connections);
-	assert_line("registry_http_connections 17\n");
-	connections = 18;
-	assert_line("registry_http_connections 18\n");
-}
-
 static void test_each_family_is_declared_once(void **state)
 {
 	char *text = page();
@@ -221,7 +205,6 @@ int main(void)
 		cmocka_unit_test(test_label_values_are_escaped),
 		cmocka_unit_test(test_values_that_print_alike_are_one),
 		cmocka_unit_test(test_combinations_are_bounded),
-		cmocka_unit_test(test_collectors_run_before_each_page),
 		cmocka_unit_test(test_each_family_is_declared_once),
 		cmocka_unit_test(test_too_small_a_page_is_told),
 	};

@@ -9,10 +9,10 @@
 static void test_slices(void **state)
 {
 	(void)state;
-	assert_true(slice_equals(SLICE("abc"), "abc"));
-	assert_false(slice_equals(SLICE("abc"), "abcd"));
+	assert_true(slice_equals((struct slice){"abcd", 3}, "abc"));
+	assert_false(slice_equals((struct slice){"abc", 3}, "abcd"));
 	assert_false(slice_equals((struct slice){"abcd", 3}, "abcd"));
-	assert_true(slice_equals(slice_of(NULL), ""));
+	assert_true(slice_equals((struct slice){"", 0}, ""));
 }
 
 static void test_comparisons(void **state)
@@ -26,9 +26,6 @@ static void test_comparisons(void **state)
 	assert_false(str_equals_ignore_case("a", "ab"));
 	assert_false(str_equals_ignore_case("ab", "a"));
 	assert_false(str_equals_ignore_case("\xc3\x84", "\xc3\xa4"));
-	assert_true(str_equals_secret("ab", 2, "ab", 2));
-	assert_false(str_equals_secret("ab", 2, "ac", 2));
-	assert_false(str_equals_secret("ab", 2, "abc", 3));
 }
 
 static void test_copy_is_cut_and_terminated(void **state)
