@@ -49,6 +49,7 @@ static enum status confirm(struct pull *pull, struct error *error)
 
 	if (negative_has(pull->cache->negatives, pull->key))
 		return known_absent(pull, error);
+	pull->size = SIZE_NOT_TOLD;
 	status = upstream_probe_blob(pull->source->upstream, pull->source->repository, pull->digest,
 				     &pull->size, error);
 	if (status == BW_ABSENT)
@@ -58,6 +59,20 @@ static enum status confirm(struct pull *pull, struct error *error)
 	pull->granted = true;
 	pull->confirmed = true;
 	return BW_OK;
+}
+
+/* What answers 200 to everything, as a login page does, has not said that the
+ * blob is there; but it tells a size that is not the blob's. The true one is no
+ * business of somebody who may not have the blob. */
+static enum status check_told_size(struct pull *pull, uint64_t true_size, struct error *error)
+{
+	if (!pull->confirmed || pull->size == SIZE_NOT_TOLD || pull->size == true_size)
+		return BW_OK;
+	pull->granted = false;
+	pull->confirmed = false;
+	return upstream_fault(pull->source->upstream, pull->source->repository, error,
+			      BW_UNREACHABLE,
+			      "says that it has a blob, of a size that its digest does not have");
 }
 
 static void begin_pull(struct pull *pull, struct cache *cache, const struct cache_source *source,
@@ -74,12 +89,14 @@ static void begin_pull(struct pull *pull, struct cache *cache, const struct cach
  * after its own upstream has been asked. */
 static enum status grant_if_stored(struct pull *pull, struct error *error)
 {
+	enum status status;
 	uint64_t size;
 
 	if (pull->granted ||
 	    content_stat_blob(pull->cache->content, pull->digest, &size, NULL) != BW_OK)
 		return BW_OK;
-	return confirm(pull, error);
+	status = confirm(pull, error);
+	return status == BW_OK ? check_told_size(pull, size, error) : status;
 }
 
 static enum cache_verdict verdict_of_stored(const struct pull *pull)
@@ -141,6 +158,8 @@ static enum status join_fill(struct pull *pull, struct blob_source *ret_blob, bo
 		status = confirm(pull, error);
 	if (status == BW_OK)
 		status = fill_wait_size(fill, deadline_in(FIRST_BYTE_PATIENCE_MS), &size, error);
+	if (status == BW_OK)
+		status = check_told_size(pull, size, error);
 	if (status != BW_OK) {
 		fill_unref(fill);
 		*ret_again = status == BW_CONFLICT ||
@@ -218,10 +237,10 @@ static enum status stat_blob(struct pull *pull, uint64_t *ret_size, enum cache_v
 		content_stat_blob(pull->cache->content, pull->digest, &stored_size, NULL) == BW_OK;
 	enum status status = BW_OK;
 
-	if (!stored || !pull->granted) {
-		pull->size = SIZE_NOT_TOLD;
+	if (!stored || !pull->granted)
 		status = confirm(pull, error);
-	}
+	if (status == BW_OK && stored)
+		status = check_told_size(pull, stored_size, error);
 	if (status != BW_OK)
 		return status;
 	if (stored) {
