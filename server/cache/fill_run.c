@@ -211,13 +211,14 @@ static void store(struct fill *fill)
 {
 	struct error error = {0};
 
+	/* only now is the size known to be true; before the blob is there, so that
+	 * nobody finds it stored and not granted */
+	if (fill->link_from)
+		content_link_blob(fill->table->content, fill->link_from, &fill->digest,
+				  fill->written, NULL);
 	if (content_adopt_blob(fill->table->content, &fill->digest, fill->written, fill->spool.path,
 			       &error) == BW_OK) {
 		spool_given_away(&fill->spool);
-		/* only now is the size known to be true */
-		if (fill->link_from)
-			content_link_blob(fill->table->content, fill->link_from, &fill->digest,
-					  fill->written, NULL);
 		metric_inc(M_FILLS, upstream_name(fill->upstream), "stored");
 	} else {
 		spool_discard(&fill->spool);
