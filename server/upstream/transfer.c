@@ -18,10 +18,12 @@
 
 #include <curl/curl.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define RECEIVE_BUFFER (256L << 10)
 /* Connections are given up early enough that a changed DNS record, a new CA
@@ -170,6 +172,39 @@ static int on_connected(void *context, char *peer, char *own, int peer_port, int
 	running->phase = WAITING;
 	running->sent_ms = clock_monotonic_ms();
 	return CURL_PREREQFUNC_OK;
+}
+
+/* Where clouds hand out a machine's own credentials, and no registry lives. */
+static bool is_link_local(const struct sockaddr *address)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+	const unsigned char *bytes;
+
+	if (address->sa_family == AF_INET) {
+		bytes = (const unsigned char *)&v4->sin_addr;
+		return bytes[0] == 169 && bytes[1] == 254;
+	}
+	if (address->sa_family != AF_INET6)
+		return false;
+	bytes = v6->sin6_addr.s6_addr;
+	return IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && bytes[12] == 169 && bytes[13] == 254);
+}
+
+/* Asked with the address itself, whatever name stood for it. */
+static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
+				    struct curl_sockaddr *address)
+{
+	struct running *running = context;
+
+	(void)purpose;
+	if (running->request->redirected && is_link_local(&address->addr)) {
+		error_set(&running->stop, BW_UNREACHABLE,
+			  "a redirect to a link-local address is not followed");
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 static bool over(int64_t since_ms, int64_t limit_ms, int64_t now)
@@ -352,6 +387,8 @@ static CURLcode set_request_options(CURL *curl, struct running *running, struct 
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_XFERINFODATA, running);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, running);
 	SET(CURLOPT_PREREQFUNCTION, on_connected);
 	SET(CURLOPT_PREREQDATA, running);
 	SET(CURLOPT_HEADERFUNCTION, on_header_line);

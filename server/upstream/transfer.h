@@ -74,6 +74,7 @@ struct transfer_request {
 	const char *authorization; /* header value or NULL; secret */
 	const char *accept; /* or NULL */
 	const char *range; /* "bytes=5-" or NULL */
+	bool redirected; /* the peer chose the URL: link-local addresses are refused */
 	deadline_ms deadline; /* absolute end, besides the options' limits */
 	const _Atomic bool *cancelled; /* becomes true: end soon with BW_CANCELLED; or NULL */
 

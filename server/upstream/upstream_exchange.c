@@ -96,6 +96,7 @@ static enum status request(struct exchange *exchange, struct error *error)
 		.authorization = exchange->away ? NULL : exchange->authorization.value,
 		.accept = ask->accept,
 		.range = ask->range,
+		.redirected = exchange->away,
 		.deadline = exchange->deadline,
 		.cancelled = ask->cancelled,
 		.on_headers = on_headers,

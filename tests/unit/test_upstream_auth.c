@@ -318,6 +318,26 @@ static void redirects_end(void **state)
 	assert_says(scene, "answered 307");
 }
 
+/* Not even asked: a cloud's metadata service answers at such an address. */
+static void redirects_to_link_local_addresses_are_refused(void **state)
+{
+	struct scene *scene = *state;
+
+	redirect(&scene->one, ALWAYS("GET /v2/v4/"), "http://169.254.1.1", "/");
+	redirect(&scene->one, ALWAYS("GET /v2/number/"), "http://2851995905", "/");
+	redirect(&scene->one, ALWAYS("GET /v2/mapped/"), "http://[::ffff:169.254.1.1]", "/");
+	redirect(&scene->one, ALWAYS("GET /v2/v6/"), "http://[fe80::1]", "/");
+	scene_use(scene, false);
+	assert_int_equal(get_manifest(scene, "v4", "1"), BW_UNREACHABLE);
+	assert_says(scene, "link-local");
+	assert_int_equal(get_manifest(scene, "number", "1"), BW_UNREACHABLE);
+	assert_says(scene, "link-local");
+	assert_int_equal(get_manifest(scene, "mapped", "1"), BW_UNREACHABLE);
+	assert_says(scene, "link-local");
+	assert_int_equal(get_manifest(scene, "v6", "1"), BW_UNREACHABLE);
+	assert_says(scene, "link-local");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, scene_start, scene_end)
 
 int main(void)
@@ -341,6 +361,7 @@ int main(void)
 		CASE(a_redirect_elsewhere_takes_no_credential_along),
 		CASE(who_is_redirected_to_answers_no_challenge),
 		CASE(redirects_end),
+		CASE(redirects_to_link_local_addresses_are_refused),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
