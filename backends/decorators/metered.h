@@ -2,13 +2,9 @@
 #ifndef BACKENDS_DECORATORS_METERED_H
 #define BACKENDS_DECORATORS_METERED_H
 
-#include "server/base/clock.h"
 #include "server/base/error.h"
 
-#include <stdbool.h>
-
-/* Could it neither find nor deny? */
-bool metered_is_failure(enum status status);
+#include <stdint.h>
 
 /* Records an action that began at clock_monotonic_us() `start_us`, and hands
  * its status on. */

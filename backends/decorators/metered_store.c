@@ -1,8 +1,11 @@
 #include "backends/decorators/metered.h"
 
+#include "server/base/clock.h"
 #include "server/base/metrics.h"
 
-bool metered_is_failure(enum status status)
+#include <stdbool.h>
+
+static bool is_failure(enum status status)
 {
 	switch (status) {
 	case BW_UNAVAILABLE:
@@ -23,7 +26,7 @@ enum status metered_end(const char *store, const char *action, int64_t start_us,
 	double seconds = (double)(clock_monotonic_us() - start_us) / 1e6;
 
 	metric_add(M_STORAGE_SECONDS, seconds, store, action);
-	if (metered_is_failure(status))
+	if (is_failure(status))
 		metric_inc(M_STORAGE_ERRORS, store, action);
 	return status;
 }

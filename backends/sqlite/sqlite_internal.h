@@ -94,10 +94,7 @@ static inline struct sqlite_store *sqlite_store_of(struct metadata_store *store)
 
 /* ---- sqlite_schema.c ---- */
 
-/* Opens the file ready for use: settings, schema, version checked. BW_CORRUPT
- * when the file is no database or damaged. */
-enum status sqlite_open(const char *path, sqlite3 **ret_db, struct error *error);
-/* The same for a file that is known to be fine. */
+/* Opens a file that is known to be fine, with our settings. */
 enum status sqlite_open_more(const char *path, sqlite3 **ret_db, struct error *error);
 /* Makes or opens the file for the first connection of this process, setting a
  * damaged one aside. */

@@ -143,7 +143,9 @@ static enum status check_schema(sqlite3 *db, const char *path, struct error *err
 	return BW_OK;
 }
 
-enum status sqlite_open(const char *path, sqlite3 **ret_db, struct error *error)
+/* Settings, schema, version checked. BW_CORRUPT when the file is no database, or
+ * damaged. */
+static enum status open_with_schema(const char *path, sqlite3 **ret_db, struct error *error)
 {
 	sqlite3 *db = NULL;
 	enum status status = sqlite_open_more(path, &db, error);
@@ -199,7 +201,7 @@ static enum status quick_check(sqlite3 *db, const char *path, struct error *erro
 static enum status open_checked(const char *path, sqlite3 **ret_db, struct error *error)
 {
 	sqlite3 *db = NULL;
-	enum status status = sqlite_open(path, &db, error);
+	enum status status = open_with_schema(path, &db, error);
 
 	if (!status && worth_checking(path))
 		status = quick_check(db, path, error);

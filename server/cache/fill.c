@@ -99,7 +99,7 @@ static struct fill *fill_new(struct fill_table *table, const struct fill_source 
 	return fill;
 }
 
-struct fill *fill_ref(struct fill *fill)
+static struct fill *fill_ref(struct fill *fill)
 {
 	atomic_fetch_add_explicit(&fill->references, 1, memory_order_relaxed);
 	return fill;

@@ -58,7 +58,6 @@ struct fill {
 /* The work pool's task: fetches, ends in DONE or FAILED, drops its reference. */
 void fill_run(void *argument);
 
-struct fill *fill_ref(struct fill *fill);
 /* No newcomer finds the fill any more. */
 void fill_leave_table(struct fill *fill);
 

@@ -209,7 +209,8 @@ bool value_parse(const struct config_key *key, enum key_type type, const char *t
 	return parsers[type](key, text, field, error);
 }
 
-void value_list_choices(const struct key_choice *choices, char *target, size_t target_size)
+/* "a, b or c": the supported ones. */
+static void list_choices(const struct key_choice *choices, char *target, size_t target_size)
 {
 	const struct key_choice *last = NULL;
 	size_t length = 0;
@@ -232,7 +233,7 @@ bool value_choose(const struct key_choice *choices, const char *text, int *ret, 
 {
 	char allowed[256];
 
-	value_list_choices(choices, allowed, sizeof(allowed));
+	list_choices(choices, allowed, sizeof(allowed));
 	for (const struct key_choice *choice = choices; choice->name; choice++) {
 		if (strcmp(choice->name, text) != 0)
 			continue;

@@ -24,7 +24,4 @@ bool value_parse(const struct config_key *key, enum key_type type, const char *t
 bool value_choose(const struct key_choice *choices, const char *text, int *ret,
 		  struct error *error);
 
-/* "a, b or c": the supported choices. */
-void value_list_choices(const struct key_choice *choices, char *target, size_t target_size);
-
 #endif

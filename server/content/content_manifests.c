@@ -2,8 +2,8 @@
  * Manifests: the body once under blobs/, a record in each repository that has
  * it, and the index entry with what the manifest lists.
  */
+#include "server/base/buf.h"
 #include "server/base/memory.h"
-#include "server/base/str.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
 #include "server/content/record.h"

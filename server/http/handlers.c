@@ -1,11 +1,9 @@
 #include "server/http/handlers.h"
 
 #include "server/base/buf.h"
-#include "server/base/memory.h"
-#include "server/base/str.h"
 #include "server/http/response.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 bool handler_resolve(struct exchange *exchange)
 {

@@ -3,8 +3,6 @@
  * look up in the configured upstreams; an unknown one is a 404, so that the
  * client goes on to its next host.
  */
-#include "server/base/memory.h"
-#include "server/base/str.h"
 #include "server/registry/failure.h"
 #include "server/registry/registry_private.h"
 #include "server/upstream/upstream.h"

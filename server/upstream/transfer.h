@@ -45,12 +45,9 @@ struct transfer_headers {
 	char *docker_content_digest;
 	char *location;
 	char *link;
-	char *etag;
 	char *content_range;
 	char *retry_after;
-	char *ratelimit_limit;
 	char *ratelimit_remaining;
-	char *oci_filters_applied;
 	char *www_authenticate[TRANSFER_MAX_CHALLENGES]; /* in order; NULL after the last */
 	bool has_content_length;
 	uint64_t content_length;

@@ -19,12 +19,9 @@ static const struct {
 	{"docker-content-digest", offsetof(struct transfer_headers, docker_content_digest)},
 	{"location", offsetof(struct transfer_headers, location)},
 	{"link", offsetof(struct transfer_headers, link)},
-	{"etag", offsetof(struct transfer_headers, etag)},
 	{"content-range", offsetof(struct transfer_headers, content_range)},
 	{"retry-after", offsetof(struct transfer_headers, retry_after)},
-	{"ratelimit-limit", offsetof(struct transfer_headers, ratelimit_limit)},
 	{"ratelimit-remaining", offsetof(struct transfer_headers, ratelimit_remaining)},
-	{"oci-filters-applied", offsetof(struct transfer_headers, oci_filters_applied)},
 };
 
 static char **kept_field(struct transfer_headers *headers, size_t index)

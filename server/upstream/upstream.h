@@ -128,9 +128,7 @@ enum status upstream_probe_blob(struct upstream *upstream, const char *repositor
 struct upstream_document {
 	char *body; /* owned, NUL-terminated */
 	size_t body_length;
-	char *media_type; /* owned; may be NULL */
 	char *next; /* owned; NULL: this was the last page */
-	bool filters_applied; /* OCI-Filters-Applied: artifactType */
 };
 void upstream_document_release(struct upstream_document *document);
 enum status upstream_get_document(struct upstream *upstream, const char *repository,

@@ -1,5 +1,4 @@
 #include "server/base/metrics.h"
-#include "server/base/str.h"
 #include "server/upstream/upstream_private.h"
 
 #include <stdio.h>

@@ -5,7 +5,6 @@
  * opens the one repository the reader was checked for.
  */
 #include "server/base/memory.h"
-#include "server/base/str.h"
 #include "server/upstream/upstream_private.h"
 
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
-#include "server/oci/media_type.h"
 #include "server/upstream/upstream_private.h"
 
 #include <stdlib.h>
@@ -8,7 +7,6 @@
 
 #define MAX_DOCUMENT ((size_t)4 << 20)
 #define MAX_QUERY 2048
-#define MEDIA_TYPE_SIZE 256
 
 struct document_ask {
 	struct collecting_ask collecting; /* first */
@@ -18,7 +16,6 @@ struct document_ask {
 void upstream_document_release(struct upstream_document *document)
 {
 	free(document->body);
-	free(document->media_type);
 	free(document->next);
 	*document = (struct upstream_document){0};
 }
@@ -94,18 +91,12 @@ static enum status finish(struct ask *ask, const struct transfer_response *respo
 			  struct error *error)
 {
 	struct document_ask *asked = (struct document_ask *)ask;
-	const struct transfer_headers *headers = &response->headers;
 	struct upstream_document *document = &asked->document;
 	struct buf *body = &asked->collecting.body;
-	char type[MEDIA_TYPE_SIZE];
-	enum status status = next_page(ask->path, headers->link, &document->next, error);
+	enum status status = next_page(ask->path, response->headers.link, &document->next, error);
 
 	if (status != BW_OK)
 		return status;
-	if (headers->content_type && media_type_parse(headers->content_type, type, sizeof(type)))
-		document->media_type = xstrdup(type);
-	document->filters_applied = headers->oci_filters_applied &&
-				    strstr(headers->oci_filters_applied, "artifactType");
 	document->body_length = body->length;
 	document->body = body->length ? buf_detach(body, NULL) : xstrdup("");
 	return BW_OK;

@@ -371,7 +371,6 @@ enum status upstream_probe_blob(struct upstream *upstream, const char *repositor
 void upstream_document_release(struct upstream_document *document)
 {
 	free(document->body);
-	free(document->media_type);
 	free(document->next);
 	*document = (struct upstream_document){0};
 }
@@ -390,7 +389,6 @@ enum status upstream_get_document(struct upstream *upstream, const char *reposit
 	*ret = (struct upstream_document){
 		.body = xmemdup(reply.body, reply.length + 1),
 		.body_length = reply.length,
-		.media_type = reply.media_type ? xstrdup(reply.media_type) : NULL,
 		.next = reply.next ? xstrdup(reply.next) : NULL,
 	};
 	return BW_OK;

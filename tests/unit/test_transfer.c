@@ -112,13 +112,13 @@ static void a_reply_with_its_headers_and_body(void **state)
 			  "HTTP/1.1 200 OK\r\nContent-Type: text/a\r\n"
 			  "DOCKER-content-DIGEST:  sha256:ab \t\r\nX-Other: 1\r\n"
 			  "WWW-Authenticate: Basic\r\nwww-authenticate: Bearer x=y\r\n"
-			  "Content-Type: text/b\r\nETag:\r\nContent-Length: 5\r\n\r\nhello",
+			  "Content-Type: text/b\r\nLink:\r\nContent-Length: 5\r\n\r\nhello",
 			  SCRIPT_KEEP),
 		BW_OK);
 	assert_int_equal(client->response.status, 200);
 	assert_string_equal(headers->content_type, "text/b");
 	assert_string_equal(headers->docker_content_digest, "sha256:ab");
-	assert_string_equal(headers->etag, "");
+	assert_string_equal(headers->link, "");
 	assert_string_equal(headers->www_authenticate[0], "Basic");
 	assert_string_equal(headers->www_authenticate[1], "Bearer x=y");
 	assert_null(headers->www_authenticate[2]);
