@@ -2,9 +2,13 @@
 
 #include "server/base/file.h"
 #include "server/base/memory.h"
+#include "server/base/str.h"
 #include "server/config/string_list.h"
 
 #include <string.h>
+
+/* A distribution's whole bundle is a quarter of a megabyte. */
+#define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
 
 /* The member's place in the file, or that of the map it is missing from. */
 static struct mark member_mark(const struct node *map, const char *key)
@@ -14,6 +18,42 @@ static struct mark member_mark(const struct node *map, const char *key)
 	if (member)
 		return member->mark;
 	return map->key ? map->key_mark : map->mark;
+}
+
+/* A name that exists and is nearest to one that does not. */
+struct suggestion {
+	const char *wanted;
+	const char *nearest; /* NULL: none is near */
+	unsigned distance;
+};
+
+/* Not so far away that nothing of the name is left. */
+static struct suggestion suggestion_for(const char *wanted)
+{
+	unsigned length = (unsigned)strlen(wanted);
+	unsigned far = 2 + length / 3;
+
+	return (struct suggestion){wanted, NULL, far < length ? far : length};
+}
+
+static void suggest(struct suggestion *suggestion, const char *name)
+{
+	unsigned distance = str_distance(suggestion->wanted, name);
+
+	if (distance >= suggestion->distance)
+		return;
+	suggestion->nearest = name;
+	suggestion->distance = distance;
+}
+
+/* Adds "; did you mean ...?" when there is something to be meant. */
+static void unknown_name(const struct suggestion *suggestion, const char *of, struct error *error)
+{
+	if (suggestion->nearest)
+		error_set(error, BW_INVALID, "\"%.80s\" is not one of %s; did you mean \"%.80s\"?",
+			  suggestion->wanted, of, suggestion->nearest);
+	else
+		error_set(error, BW_INVALID, "\"%.80s\" is not one of %s", suggestion->wanted, of);
 }
 
 static void read_password(struct credential_config *credential, const struct node *node,
@@ -62,11 +102,16 @@ static void check_credential(struct credential_config *credential, const struct 
 }
 
 static const struct credential_config *find_credential(const struct config *config,
-						       const char *name)
+						       const char *name, struct error *error)
 {
-	for (size_t i = 0; i < config->credential_count; i++)
+	struct suggestion suggestion = suggestion_for(name);
+
+	for (size_t i = 0; i < config->credential_count; i++) {
 		if (strcmp(config->credentials[i].name, name) == 0)
 			return &config->credentials[i];
+		suggest(&suggestion, config->credentials[i].name);
+	}
+	unknown_name(&suggestion, "`credentials`", error);
 	return NULL;
 }
 
@@ -84,11 +129,10 @@ static bool resolve_use(const struct config *config, struct credential_rule *rul
 		return false;
 	}
 	name = rule->use.items[0];
-	rule->credential = find_credential(config, name);
-	if (rule->credential || strcmp(name, "anonymous") == 0)
+	if (strcmp(name, "anonymous") == 0)
 		return true;
-	error_set(error, BW_INVALID, "\"%.80s\" is not one of `credentials`", name);
-	return false;
+	rule->credential = find_credential(config, name, error);
+	return rule->credential != NULL;
 }
 
 static void check_rule(const struct config *config, struct upstream_config *upstream, size_t index,
@@ -162,6 +206,29 @@ static void check_unique_names(const struct config *config, const struct node *u
 	free(names);
 }
 
+/* A file of another kind would fail every pull, and only when it is tried. */
+static void check_ca_file(const struct upstream_config *upstream, const struct node *node,
+			  struct problems *problems)
+{
+	const struct node *ca_file = node_get(node_get(node, "tls"), "caFile");
+	struct error error = {0};
+	char *text;
+
+	if (*upstream->tls.ca_file == '\0')
+		return;
+	if (file_read(upstream->tls.ca_file, CA_FILE_MAX, &text, NULL, &error) != BW_OK) {
+		problems_add(problems, ca_file->mark, "proxy.upstreams.%s.tls.caFile: %s",
+			     upstream->name, error.message);
+		return;
+	}
+	if (!strstr(text, "-----BEGIN "))
+		problems_add(problems, ca_file->mark,
+			     "proxy.upstreams.%s.tls.caFile: \"%.200s\": there is no certificate "
+			     "in it (PEM, \"-----BEGIN CERTIFICATE-----\")",
+			     upstream->name, upstream->tls.ca_file);
+	free(text);
+}
+
 static void check_upstream(const struct config *config, struct upstream_config *upstream,
 			   const struct node *node, struct problems *problems)
 {
@@ -172,16 +239,25 @@ static void check_upstream(const struct config *config, struct upstream_config *
 			     "proxy.upstreams.%s.urls: at least one is needed; remove the key for "
 			     "the default",
 			     upstream->name);
+	check_ca_file(upstream, node, problems);
 	for (size_t i = 0; i < upstream->credential_count; i++)
 		check_rule(config, upstream, i, node_get(node, "credentials")->items[i], problems);
 }
 
-static const struct upstream_config *find_upstream(const struct config *config, const char *host)
+static const struct upstream_config *find_upstream(const struct config *config, const char *host,
+						   struct error *error)
 {
-	for (size_t i = 0; i < config->proxy.upstream_count; i++)
-		if (strcmp(config->proxy.upstreams[i].name, host) == 0 ||
-		    string_list_contains(&config->proxy.upstreams[i].aliases, host))
-			return &config->proxy.upstreams[i];
+	struct suggestion suggestion = suggestion_for(host);
+
+	for (size_t i = 0; i < config->proxy.upstream_count; i++) {
+		const struct upstream_config *upstream = &config->proxy.upstreams[i];
+
+		if (strcmp(upstream->name, host) == 0 ||
+		    string_list_contains(&upstream->aliases, host))
+			return upstream;
+		suggest(&suggestion, upstream->name);
+	}
+	unknown_name(&suggestion, "proxy.upstreams", error);
 	return NULL;
 }
 
@@ -189,18 +265,47 @@ static void check_default_upstream(struct config *config, const struct node *pro
 				   struct problems *problems)
 {
 	const char *host = config->proxy.default_upstream;
-	const struct upstream_config *upstream = find_upstream(config, host);
+	const struct upstream_config *upstream;
+	struct error error = {0};
 
 	if (*host == '\0')
 		return;
+	upstream = find_upstream(config, host, &error);
 	if (!upstream) {
 		problems_add(problems, member_mark(proxy, "defaultUpstream"),
-			     "proxy.defaultUpstream: \"%.80s\" is not one of proxy.upstreams",
-			     host);
+			     "proxy.defaultUpstream: %s", error.message);
 		return;
 	}
 	free(config->proxy.default_upstream);
 	config->proxy.default_upstream = xstrdup(upstream->name);
+}
+
+/* Every interface, as seen by somebody who wants the port of `other`. */
+static bool is_any(const char *address, const char *other)
+{
+	return address[0] == ':' || str_starts_with(address, "[::]:") ||
+	       (str_starts_with(address, "0.0.0.0:") && other[0] != '[');
+}
+
+/* Would the second of the two listeners find the address in use? */
+static bool addresses_clash(const char *a, const char *b)
+{
+	const char *a_port = strrchr(a, ':');
+	const char *b_port = strrchr(b, ':');
+
+	if (strcmp(a_port, b_port) != 0 || strcmp(a_port, ":0") == 0)
+		return false;
+	return is_any(a, b) || is_any(b, a) || strcmp(a, b) == 0;
+}
+
+static void check_addresses(const struct config *config, const struct node *http,
+			    struct problems *problems)
+{
+	if (addresses_clash(config->http.address, config->http.admin_address))
+		problems_add(problems, member_mark(http, "adminAddress"),
+			     "http.adminAddress: \"%s\" is taken by http.address, \"%s\"; give it "
+			     "a port of its own",
+			     config->http.admin_address, config->http.address);
 }
 
 void check_config(struct config *config, const struct node *root, struct problems *problems)
@@ -216,4 +321,8 @@ void check_config(struct config *config, const struct node *root, struct problem
 	if (config->proxy.upstream_count)
 		check_unique_names(config, upstreams, problems);
 	check_default_upstream(config, proxy, problems);
+	check_addresses(config, node_get(root, "http"), problems);
+	if (config->proxy.upstream_count == 0)
+		string_list_append(&config->warnings,
+				   xstrdup("proxy.upstreams is empty: nothing can be pulled"));
 }

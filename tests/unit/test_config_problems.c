@@ -324,11 +324,61 @@ static void upstreams_are_checked(void **state)
 		 "2:50: proxy.upstreams: b.test is the name or alias of two upstreams"},
 		{"proxy: {upstreams: {a.test: {}, A.test: {}}}\n",
 		 "2:33: proxy.upstreams: a.test is the name or alias of two upstreams"},
+		{"proxy: {defaultUpstream: quay.io, upstreams: {a.test: {}}}\n",
+		 "2:26: proxy.defaultUpstream: \"quay.io\" is not one of proxy.upstreams"},
 		{"proxy: {defaultUpstream: x.test, upstreams: {a.test: {}}}\n",
-		 "2:26: proxy.defaultUpstream: \"x.test\" is not one of proxy.upstreams"},
+		 "2:26: proxy.defaultUpstream: \"x.test\" is not one of proxy.upstreams; did you "
+		 "mean \"a.test\"?"},
 	};
 
 	CHECK_ALL(state, cases);
+}
+
+static void a_file_of_something_else_is_no_ca_file(void **state)
+{
+	config_case_bad(*state, UPSTREAM("{tls: {caFile: /etc/passwd}}"),
+			"2:44: proxy.upstreams.a.test.tls.caFile: \"/etc/passwd\": there is no "
+			"certificate in it (PEM, \"-----BEGIN CERTIFICATE-----\")");
+}
+
+static void listeners_need_an_address_each(void **state)
+{
+	static const char *const clashing[][2] = {
+		{"127.0.0.1:5000", "127.0.0.1:5000"}, {"localhost:5000", "127.0.0.1:5000"},
+		{":5000", "127.0.0.1:5000"},          {"127.0.0.1:5000", "[::]:5000"},
+		{"0.0.0.0:5000", "127.0.0.1:5000"},   {"[::1]:5000", ":5000"},
+	};
+	static const char *const fine[][2] = {
+		{"127.0.0.1:0", "127.0.0.1:0"},   {"127.0.0.1:5000", "127.0.0.2:5000"},
+		{"127.0.0.1:5000", "[::1]:5000"}, {"0.0.0.0:5000", "[::1]:5000"},
+		{":5000", "127.0.0.1:15000"},
+	};
+	struct config_case *test = *state;
+	char text[160];
+
+	for (size_t i = 0; i < array_size(clashing); i++) {
+		snprintf(text, sizeof(text),
+			 "version: 1\nhttp: {address: \"%s\", adminAddress: \"%s\"}\n",
+			 clashing[i][0], clashing[i][1]);
+		assert_int_equal(config_case_load(test, text, NULL), BW_INVALID);
+		assert_non_null(strstr(buf_string(&test->problems), "is taken by http.address"));
+	}
+	for (size_t i = 0; i < array_size(fine); i++) {
+		snprintf(text, sizeof(text),
+			 "version: 1\nhttp: {address: \"%s\", adminAddress: \"%s\"}\n", fine[i][0],
+			 fine[i][1]);
+		if (config_case_load(test, text, NULL) != BW_OK)
+			fail_msg("refused: %s", buf_string(&test->problems));
+	}
+}
+
+static void a_configuration_without_upstreams_is_warned_of(void **state)
+{
+	struct config_case *test = *state;
+
+	assert_int_equal(config_case_load(test, "version: 1\n", NULL), BW_OK);
+	assert_int_equal(test->config->warnings.count, 1);
+	assert_non_null(strstr(test->config->warnings.items[0], "proxy.upstreams"));
 }
 
 static void patterns_are_checked(void **state)
@@ -447,6 +497,9 @@ int main(void)
 		IN_A_FOLDER(urls_are_checked),
 		IN_A_FOLDER(secrets_are_never_shown),
 		IN_A_FOLDER(upstreams_are_checked),
+		IN_A_FOLDER(a_file_of_something_else_is_no_ca_file),
+		IN_A_FOLDER(listeners_need_an_address_each),
+		IN_A_FOLDER(a_configuration_without_upstreams_is_warned_of),
 		IN_A_FOLDER(patterns_are_checked),
 		IN_A_FOLDER(credentials_are_checked),
 		IN_A_FOLDER(all_problems_come_in_the_order_of_the_file),
