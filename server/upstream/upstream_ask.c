@@ -23,24 +23,24 @@ static void append_wait(struct error *error, const char *what, int64_t seconds)
 }
 
 /* The breaker is open: says why it was opened, and until when. */
-static enum status refuse(struct lane *lane, int64_t wait_ms, struct error *error)
+static enum status refuse(struct standing *standing, int64_t wait_ms, struct error *error)
 {
 	int seconds = (int)((wait_ms + 999) / 1000);
 
-	pthread_mutex_lock(&lane->lock);
-	*error = lane->last;
-	pthread_mutex_unlock(&lane->lock);
+	pthread_mutex_lock(&standing->lock);
+	*error = standing->last;
+	pthread_mutex_unlock(&standing->lock);
 	error->code = BW_UNAVAILABLE;
 	error->retry_after = seconds;
 	append_wait(error, "not asked for another", seconds);
 	return BW_UNAVAILABLE;
 }
 
-static void note_reason(struct lane *lane, const struct error *failure)
+static void note_reason(struct standing *standing, const struct error *failure)
 {
-	pthread_mutex_lock(&lane->lock);
-	lane->last = *failure;
-	pthread_mutex_unlock(&lane->lock);
+	pthread_mutex_lock(&standing->lock);
+	standing->last = *failure;
+	pthread_mutex_unlock(&standing->lock);
 }
 
 /* Does it say that the mirror is ill? A 4xx that we make nothing of does not. */
@@ -50,34 +50,35 @@ static bool is_illness(enum status status, const struct error *failure)
 	       failure->http_status / 100 != 4;
 }
 
-static void report(struct lane *lane, enum status status, bool answered, struct error *failure)
+static void report(struct standing *standing, enum status status, bool answered,
+		   struct error *failure)
 {
 	if (status == BW_UNAVAILABLE && failure->http_status == 429) {
-		note_reason(lane, failure);
-		breaker_report_throttled(&lane->breaker, failure->retry_after * INT64_C(1000));
+		note_reason(standing, failure);
+		breaker_report_throttled(&standing->breaker, failure->retry_after * INT64_C(1000));
 		append_wait(failure, "retry in", failure->retry_after);
 	} else if (status != BW_OK && is_illness(status, failure)) {
-		note_reason(lane, failure);
-		breaker_report_failure(&lane->breaker);
+		note_reason(standing, failure);
+		breaker_report_failure(&standing->breaker);
 	} else if (answered) {
-		breaker_report_success(&lane->breaker);
+		breaker_report_success(&standing->breaker);
 	} else {
-		breaker_report_nothing(&lane->breaker);
+		breaker_report_nothing(&standing->breaker);
 	}
 }
 
 static enum status ask_mirror(struct ask *ask, size_t index, struct error *error)
 {
 	struct upstream_state *state = ask->upstream->state;
-	struct lane *lane = &ask->account->lanes[index];
+	struct standing *standing = &ask->account->standings[index];
 	bool answered = false;
 	int64_t wait_ms;
 	enum status status;
 
-	if (!breaker_admit(&lane->breaker, &wait_ms))
-		return refuse(lane, wait_ms, error);
+	if (!breaker_admit(&standing->breaker, &wait_ms))
+		return refuse(standing, wait_ms, error);
 	status = upstream_exchange(ask, &state->mirrors[index], &answered, error);
-	report(lane, status, answered, error);
+	report(standing, status, answered, error);
 	metric_set(M_UPSTREAM_BREAKER, upstream_state_is_paused(state) ? 1 : 0, state->name);
 	return status;
 }

@@ -28,9 +28,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* One mirror as one credential finds it: an account that is throttled must not
- * hold up another one. */
-struct lane {
+/* How one account stands with one mirror: one that is throttled must not hold up
+ * another. */
+struct standing {
 	struct breaker breaker;
 	pthread_mutex_t lock; /* covers what follows */
 	struct error last; /* why it was last paused */
@@ -40,7 +40,7 @@ struct lane {
 struct account {
 	struct account *next;
 	char *name;
-	struct lane lanes[]; /* one for each mirror */
+	struct standing standings[]; /* one for each mirror */
 };
 
 struct mirror {

@@ -62,11 +62,11 @@ struct upstream_state *upstream_state_ref(struct upstream_state *state)
 	return state;
 }
 
-static void account_free(struct account *account, size_t lane_count)
+static void account_free(struct account *account, size_t mirror_count)
 {
-	for (size_t i = 0; i < lane_count; i++) {
-		breaker_release(&account->lanes[i].breaker);
-		pthread_mutex_destroy(&account->lanes[i].lock);
+	for (size_t i = 0; i < mirror_count; i++) {
+		breaker_release(&account->standings[i].breaker);
+		pthread_mutex_destroy(&account->standings[i].lock);
 	}
 	free(account->name);
 	free(account);
@@ -122,15 +122,15 @@ bool upstream_state_fits(const struct upstream_state *state, const struct upstre
 	       options->stall_ms == wanted.stall_ms && options->max_idle == wanted.max_idle;
 }
 
-static struct account *account_new(const char *name, size_t lane_count)
+static struct account *account_new(const char *name, size_t mirror_count)
 {
 	struct account *account =
-		xcalloc(1, sizeof(*account) + lane_count * sizeof(account->lanes[0]));
+		xcalloc(1, sizeof(*account) + mirror_count * sizeof(account->standings[0]));
 
 	account->name = xstrdup(name);
-	for (size_t i = 0; i < lane_count; i++) {
-		breaker_init(&account->lanes[i].breaker);
-		pthread_mutex_init(&account->lanes[i].lock, NULL);
+	for (size_t i = 0; i < mirror_count; i++) {
+		breaker_init(&account->standings[i].breaker);
+		pthread_mutex_init(&account->standings[i].lock, NULL);
 	}
 	return account;
 }
@@ -162,7 +162,7 @@ bool upstream_state_is_paused(struct upstream_state *state)
 	     account = account->next) {
 		paused = true;
 		for (size_t i = 0; i < state->mirror_count && paused; i++)
-			paused = breaker_is_open(&account->lanes[i].breaker);
+			paused = breaker_is_open(&account->standings[i].breaker);
 	}
 	pthread_mutex_unlock(&state->lock);
 	return paused;
