@@ -52,6 +52,12 @@ def wait_stored(server, count=1):
     server.wait_until(lambda: len(server.stored_blobs()) >= count)
 
 
+def wait_hit(server, layer):
+    """Stored, and known to be this repository's: from now on no upstream is needed."""
+    wait_stored(server)
+    server.wait_until(lambda: server.blob("team/big", layer).cache == "hit")
+
+
 def test_clients_stream_while_it_is_fetched(upstream, layer, content, gate, serve):
     server = serve(upstream, timeouts=PATIENT)
     streams = [Stream(server.port, blob_path(layer)) for _ in range(20)]
@@ -226,7 +232,7 @@ def test_disconnected_client_does_not_end_a_fill(upstream, layer, content, gate,
     stream.read(1000)
     stream.close()
     gate.open()
-    wait_stored(server)
+    wait_hit(server, layer)
     upstream.refuse()
     assert server.blob("team/big", layer).body == content
     assert len(gets(upstream, layer)) == 1
@@ -335,7 +341,7 @@ def test_a_blob_is_seen_only_where_it_belongs(upstream, other, big, layer, conte
     upstream.add("team/thief", "1", images.image(seed=9))
     server = serve(upstreams={NAME: settings_of(upstream), "other.test": settings_of(other)})
     assert server.blob("team/big", layer).body == content
-    wait_stored(server)
+    wait_hit(server, layer)
     assert server.blob("team/thief", layer).status == 404
     assert server.blob("team/thief", layer, method="HEAD").status == 404
     assert server.blob("team/thief", layer, ns="other.test").status == 404

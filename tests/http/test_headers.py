@@ -49,8 +49,7 @@ def test_blob(upstream, image, serve):
     content = image.blobs[layer]
     assert [reply.body for reply in replies] == [b"", content, content, b""]
     assert replies[1].cache == "miss"
-    server.wait_until(server.stored_blobs)
-    assert server.blob("team/app", layer).cache == "hit"
+    server.wait_until(lambda: server.blob("team/app", layer).cache == "hit")
 
 
 def test_sha512(upstream, serve):
