@@ -3,6 +3,7 @@
  * whole, as small JSON bodies, for manifestTTL; served stale like manifests.
  */
 #include "server/base/buf.h"
+#include "server/base/clock.h"
 #include "server/base/json.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
@@ -19,6 +20,9 @@
 #include <string.h>
 
 #define PAGES_MAX 100
+/* For all pages of a list: an upstream that has ever another one, slowly, would
+ * hold the worker of everybody who asks. */
+#define PAGES_MS 60000
 #define DOCUMENT_MAX ((size_t)16 << 20)
 
 /* A kind of list: where it is asked and which member of the pages holds it. */
@@ -91,6 +95,7 @@ static enum status append_page(const struct cache_source *source, const struct l
 static enum status fetch_pages(const struct cache_source *source, const struct list_kind *kind,
 			       const char *path, struct buf *items, struct error *error)
 {
+	deadline_ms deadline = deadline_in(PAGES_MS);
 	char *next = xstrdup(path);
 	enum status status = BW_OK;
 
@@ -101,6 +106,11 @@ static enum status fetch_pages(const struct cache_source *source, const struct l
 					       kind->accept, &page, error);
 		if (status == BW_OK)
 			status = append_page(source, kind, &page, items, error);
+		if (status == BW_OK && page.next && deadline_passed(deadline))
+			status = upstream_fault(
+				source->upstream, source->repository, error, BW_TIMEOUT,
+				"has not sent the whole list of %s of \"%s\" within %d s",
+				kind->name, source->repository, PAGES_MS / 1000);
 		free(next);
 		next = page.next;
 		page.next = NULL;

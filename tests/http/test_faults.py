@@ -5,6 +5,8 @@ What a client gets is right and whole, or it is an error that says what is the
 matter; it is never wrong bytes, and never a 404 for anything but absence.
 """
 
+import time
+
 import pytest
 
 from fakes import faults
@@ -321,3 +323,14 @@ def test_rate_limit_is_exported(upstream, image, serve):
     server.manifest("team/app", "1")
     assert server.metrics().value("registry_proxy_ratelimit_remaining", upstream=NAME,
                                   credential="anonymous") == 76
+
+
+def test_pages_without_end_hold_nobody_for_long(upstream, image, serve):
+    """Each page comes soon enough, and there is always another one."""
+    def another_page(reply, _):
+        time.sleep(1.5)
+        reply.headers["Link"] = f'</v2/team/app/tags/list?last={time.monotonic()}>; rel="next"'
+    upstream.fail("tags", another_page)
+    reply = serve(upstream).request("GET", f"/v2/team/app/tags/list?ns={NAME}", timeout=80)
+    assert reply.status == 504
+    assert "tags" in reply.error["message"] and NAME in reply.error["message"]
