@@ -63,6 +63,8 @@ static void warn_if_changed(const char *key, bool changed)
 		log_event(LOG_WARNING, "this change needs a restart", LOG_S("key", key));
 }
 
+/* Against what runs, not what was last read: a change that was taken back needs
+ * no restart, and one that was not goes on needing it. */
 static void warn_of_restart_keys(const struct config *old, const struct config *new)
 {
 	warn_if_changed("http.address", strcmp(old->http.address, new->http.address) != 0);
@@ -105,7 +107,7 @@ static struct config *load_again(const char *path)
 	return config;
 }
 
-static void reload(struct supervision *supervision)
+static void reload(struct supervision *supervision, const struct config *started)
 {
 	struct config *config = load_again(supervision->config_path);
 
@@ -118,7 +120,7 @@ static void reload(struct supervision *supervision)
 	for (size_t i = 0; i < config->warnings.count; i++)
 		log_event(LOG_WARNING, "configuration",
 			  LOG_S("problem", config->warnings.items[i]));
-	warn_of_restart_keys(supervision->config, config);
+	warn_of_restart_keys(started, config);
 	registry_reload(supervision->registry, config);
 	log_configure(config->log.level, config->log.format);
 	log_event(LOG_INFO, "configuration reloaded", LOG_S("config", config->source),
@@ -169,13 +171,16 @@ static void drain(const struct supervision *supervision)
 
 void supervise(struct supervision *supervision)
 {
+	struct config *started = config_ref(supervision->config);
+
 	for (;;) {
 		int number = next_signal(-1);
 
 		if (number == SIGHUP)
-			reload(supervision);
+			reload(supervision, started);
 		if (number == SIGTERM || number == SIGINT)
 			break;
 	}
+	config_unref(started);
 	drain(supervision);
 }

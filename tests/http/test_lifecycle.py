@@ -192,6 +192,21 @@ def test_missing_file_keeps_the_old_one(upstream, image, serve):
     assert server.manifest("team/app", "1").status == 200
 
 
+def keys_that_need_a_restart(server):
+    return [line["key"] for line in server.log_lines() if "needs a restart" in line["msg"]]
+
+
+def test_reload_names_what_needs_a_restart_as_long_as_it_does(upstream, image, serve):
+    server = serve(upstream)
+    good = server.document
+    changed = merged(good, {"http": {"threads": 32}})
+    reload(server, changed)
+    reload(server, changed)
+    assert keys_that_need_a_restart(server) == ["http.threads"] * 2
+    reload(server, good)   # as it runs: nothing to restart for
+    assert keys_that_need_a_restart(server) == ["http.threads"] * 2
+
+
 def test_reload_does_not_disturb_a_download(upstream, other, big, gate, serve):
     server = serve(upstream, timeouts=PATIENT)
     stream = start_download(server, big)
