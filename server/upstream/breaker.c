@@ -38,14 +38,18 @@ bool breaker_admit(struct breaker *breaker, int64_t *ret_wait_ms)
 	return wait == 0;
 }
 
-void breaker_report_success(struct breaker *breaker)
+bool breaker_report_success(struct breaker *breaker)
 {
+	bool was_open;
+
 	pthread_mutex_lock(&breaker->lock);
+	was_open = breaker->open_until_ms != 0;
 	breaker->failures = 0;
 	breaker->open_until_ms = 0;
 	breaker->pause_ms = 0;
 	breaker->probing = false;
 	pthread_mutex_unlock(&breaker->lock);
+	return was_open;
 }
 
 /* From three quarters of the pause to five quarters, so that replicas which
@@ -58,11 +62,13 @@ static int64_t with_jitter(int64_t pause_ms)
 	return pause_ms * 3 / 4 + (int64_t)(random % (uint64_t)(pause_ms / 2 + 1));
 }
 
-void breaker_report_failure(struct breaker *breaker)
+bool breaker_report_failure(struct breaker *breaker)
 {
 	int64_t now = clock_monotonic_ms();
+	bool was_open, is_open;
 
 	pthread_mutex_lock(&breaker->lock);
+	was_open = breaker->open_until_ms != 0;
 	breaker->failures++;
 	/* asks that were under way when it opened fail late, and say nothing new */
 	if (breaker->open_until_ms ? breaker->probing : breaker->failures >= BREAKER_FAILURES) {
@@ -71,19 +77,24 @@ void breaker_report_failure(struct breaker *breaker)
 		breaker->pause_ms = pause < PAUSE_LONGEST_MS ? pause : PAUSE_LONGEST_MS;
 		breaker->open_until_ms = now + with_jitter(breaker->pause_ms);
 	}
+	is_open = breaker->open_until_ms != 0;
 	breaker->probing = false;
 	pthread_mutex_unlock(&breaker->lock);
+	return is_open && !was_open;
 }
 
-void breaker_report_throttled(struct breaker *breaker, int64_t pause_ms)
+bool breaker_report_throttled(struct breaker *breaker, int64_t pause_ms)
 {
 	int64_t until = deadline_in(pause_ms);
+	bool was_throttled;
 
 	pthread_mutex_lock(&breaker->lock);
+	was_throttled = clock_monotonic_ms() < breaker->throttled_until_ms;
 	if (until > breaker->throttled_until_ms)
 		breaker->throttled_until_ms = until;
 	breaker->probing = false;
 	pthread_mutex_unlock(&breaker->lock);
+	return !was_throttled;
 }
 
 void breaker_report_nothing(struct breaker *breaker)

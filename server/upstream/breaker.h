@@ -35,10 +35,13 @@ void breaker_release(struct breaker *breaker);
 /* May we ask now? When false, *ret_wait_ms is how long until it makes sense.
  * Every true must be followed by exactly one of the four reports. */
 bool breaker_admit(struct breaker *breaker, int64_t *ret_wait_ms);
-void breaker_report_success(struct breaker *breaker);
-void breaker_report_failure(struct breaker *breaker);
-/* Throttled: nothing said about health, do not ask for `pause_ms`. */
-void breaker_report_throttled(struct breaker *breaker, int64_t pause_ms);
+/* True when this one closed it. */
+bool breaker_report_success(struct breaker *breaker);
+/* True when this one opened it; a probe's failure only keeps it open. */
+bool breaker_report_failure(struct breaker *breaker);
+/* Throttled: nothing said about health, do not ask for `pause_ms`. True unless
+ * it was throttled before. */
+bool breaker_report_throttled(struct breaker *breaker, int64_t pause_ms);
 /* Nothing was learned: the ask was given up before the upstream answered. */
 void breaker_report_nothing(struct breaker *breaker);
 /* OPEN or HALF_OPEN; being throttled is neither. */

@@ -1,3 +1,4 @@
+#include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/upstream/upstream_private.h"
 
@@ -50,18 +51,36 @@ static bool is_illness(enum status status, const struct error *failure)
 	       failure->http_status / 100 != 4;
 }
 
-static void report(struct standing *standing, enum status status, bool answered,
+/* Once when it begins and once when it ends, however many ask meanwhile. */
+static void log_turn(const struct ask *ask, size_t index, enum log_level level, const char *message,
+		     const struct error *failure)
+{
+	log_event(level, message, LOG_S("upstream", ask->upstream->state->name),
+		  LOG_S("credential", ask->account->name),
+		  LOG_S("url", ask->upstream->state->mirrors[index].url),
+		  LOG_S("err.message", failure ? failure->message : NULL));
+}
+
+static void report(const struct ask *ask, size_t index, enum status status, bool answered,
 		   struct error *failure)
 {
+	struct standing *standing = &ask->account->standings[index];
+
 	if (status == BW_UNAVAILABLE && failure->http_status == 429) {
+		int64_t pause_ms = failure->retry_after * INT64_C(1000);
+
 		note_reason(standing, failure);
-		breaker_report_throttled(&standing->breaker, failure->retry_after * INT64_C(1000));
 		append_wait(failure, "retry in", failure->retry_after);
+		if (breaker_report_throttled(&standing->breaker, pause_ms))
+			log_turn(ask, index, LOG_WARNING, "upstream throttles us", failure);
 	} else if (status != BW_OK && is_illness(status, failure)) {
 		note_reason(standing, failure);
-		breaker_report_failure(&standing->breaker);
+		if (breaker_report_failure(&standing->breaker))
+			log_turn(ask, index, LOG_WARNING,
+				 "upstream keeps failing; asked only now and then", failure);
 	} else if (answered) {
-		breaker_report_success(&standing->breaker);
+		if (breaker_report_success(&standing->breaker))
+			log_turn(ask, index, LOG_INFO, "upstream answers again", NULL);
 	} else {
 		breaker_report_nothing(&standing->breaker);
 	}
@@ -78,7 +97,7 @@ static enum status ask_mirror(struct ask *ask, size_t index, struct error *error
 	if (!breaker_admit(&standing->breaker, &wait_ms))
 		return refuse(standing, wait_ms, error);
 	status = upstream_exchange(ask, &state->mirrors[index], &answered, error);
-	report(standing, status, answered, error);
+	report(ask, index, status, answered, error);
 	metric_set(M_UPSTREAM_BREAKER, upstream_state_is_paused(state) ? 1 : 0, state->name);
 	return status;
 }

@@ -146,6 +146,28 @@ static void an_ask_given_up_lets_the_next_one_probe(void **state)
 	admit();
 }
 
+/* So that a log says it once, however many ask. */
+static void each_turn_is_told_once(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= BREAKER_FAILURES; i++) {
+		admit();
+		assert_int_equal(breaker_report_failure(&breaker), i == BREAKER_FAILURES);
+	}
+	pass_the_pause();
+	admit();
+	assert_false(breaker_report_failure(&breaker));
+	pass_the_pause();
+	admit();
+	assert_true(breaker_report_success(&breaker));
+	admit();
+	assert_false(breaker_report_success(&breaker));
+	admit();
+	admit();
+	assert_true(breaker_report_throttled(&breaker, 57000));
+	assert_false(breaker_report_throttled(&breaker, 57000));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -159,6 +181,7 @@ int main(void)
 		CASE(throttling_pauses_and_counts_nothing),
 		CASE(a_success_elsewhere_does_not_end_throttling),
 		CASE(an_ask_given_up_lets_the_next_one_probe),
+		CASE(each_turn_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
