@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SPOOL_SUFFIX ".filling"
@@ -41,6 +42,11 @@ enum status spool_prepare(const char *directory, struct error *error)
 	return remove_leftovers(directory, error);
 }
 
+static int create_new(const char *path)
+{
+	return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
 enum status spool_create(const char *directory, const struct digest *digest,
 			 struct spool_file *ret_file, struct error *error)
 {
@@ -54,7 +60,11 @@ enum status spool_create(const char *directory, const struct digest *digest,
 	random_bytes(nonce, sizeof(nonce));
 	str_hex(nonce, sizeof(nonce), nonce_text);
 	path = xasprintf("%s/%.32s-%s" SPOOL_SUFFIX, directory, hex, nonce_text);
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = create_new(path);
+	/* Somebody who tidies up takes the folder as well. Not mkdir -p: when what
+	 * it lies in is gone too, a disk may be missing. */
+	if (fd < 0 && errno == ENOENT && (mkdir(directory, 0700) == 0 || errno == EEXIST))
+		fd = create_new(path);
 	if (fd < 0) {
 		enum status status =
 			error_set_errno(error, errno == ENOENT ? BW_IO : status_from_errno(errno),

@@ -78,6 +78,27 @@ static void bytes_read_back(void **state)
 	spool_release(&file);
 }
 
+/* Somebody made room while it runs. */
+static void a_folder_that_was_removed_is_made_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct spool_file file = SPOOL_FILE_NONE;
+	struct error error = {0};
+	char *parent = xasprintf("%s/a", fixture->scratch);
+
+	assert_int_equal(spool_prepare(fixture->spool, NULL), BW_OK);
+	assert_int_equal(rmdir(fixture->spool), 0);
+	assert_int_equal(spool_create(fixture->spool, &fixture->digest, &file, NULL), BW_OK);
+	assert_int_equal(files_in(fixture->spool), 1);
+	spool_release(&file);
+	/* but not what it lies in, which may be a disk that is not there */
+	assert_int_equal(rmdir(fixture->spool), 0);
+	assert_int_equal(rmdir(parent), 0);
+	assert_int_equal(spool_create(fixture->spool, &fixture->digest, &file, &error), BW_IO);
+	assert_non_null(strstr(error.message, fixture->spool));
+	free(parent);
+}
+
 /* Two fills of one digest, an hour apart or at once, never share a file. */
 static void each_file_is_its_own(void **state)
 {
@@ -193,6 +214,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bytes_read_back, make, forget),
+		cmocka_unit_test_setup_teardown(a_folder_that_was_removed_is_made_again, make,
+						forget),
 		cmocka_unit_test_setup_teardown(each_file_is_its_own, make, forget),
 		cmocka_unit_test_setup_teardown(nobody_else_may_read_it, make, forget),
 		cmocka_unit_test_setup_teardown(readers_outlive_the_file, make, forget),
