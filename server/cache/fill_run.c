@@ -203,7 +203,7 @@ static void fail(struct fill *fill, const struct error *error)
 	log_event(LOG_WARNING, "blob was not fetched",
 		  LOG_S("upstream", upstream_name(fill->upstream)),
 		  LOG_S("repository", fill->repository), LOG_S("digest", fill->digest_text),
-		  LOG_I("bytes", fill->written), LOG_S("error", error->message));
+		  LOG_I("bytes", fill->written), LOG_S("err.message", error->message));
 }
 
 /* Readers have all they need; what fails here costs the next pull a fetch. */
@@ -224,7 +224,7 @@ static void store(struct fill *fill)
 		spool_discard(&fill->spool);
 		metric_inc(M_FILLS, upstream_name(fill->upstream), "not_stored");
 		log_event(LOG_ERROR, "fetched blob was not stored",
-			  LOG_S("digest", fill->digest_text), LOG_S("error", error.message));
+			  LOG_S("digest", fill->digest_text), LOG_S("err.message", error.message));
 	}
 	fill_leave_table(fill);
 }

@@ -59,7 +59,7 @@ static void log_not_stored(const struct cache_source *source, const char *refere
 	log_event(LOG_ERROR, "fetched manifest was not stored; it was served all the same",
 		  LOG_S("upstream", upstream_name(source->upstream)),
 		  LOG_S("repository", source->repository), LOG_S("reference", reference),
-		  LOG_S("error", error->message));
+		  LOG_S("err.message", error->message));
 }
 
 struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag)

@@ -234,7 +234,7 @@ static enum status refresh(struct cache *cache, const struct cache_source *sourc
 				 &store_error) != BW_OK)
 		log_event(LOG_ERROR, "a fetched list was not stored; it was served all the same",
 			  LOG_S("repository", source->stored), LOG_S("kind", kind->name),
-			  LOG_S("error", store_error.message));
+			  LOG_S("err.message", store_error.message));
 	answer->body = buf_detach(&body, &answer->length);
 	answer->verdict = CACHE_MISS;
 	return BW_OK;

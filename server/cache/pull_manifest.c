@@ -114,7 +114,8 @@ static void forget_tag(struct question *question)
 			       question->reference->text, &error) != BW_OK)
 		log_event(LOG_ERROR, "a tag that its upstream deleted is still stored",
 			  LOG_S("repository", question->source->stored),
-			  LOG_S("tag", question->reference->text), LOG_S("error", error.message));
+			  LOG_S("tag", question->reference->text),
+			  LOG_S("err.message", error.message));
 }
 
 /* The tag moved to a digest that may be stored already (moved back, or listed
@@ -189,7 +190,7 @@ static void refresh_run(void *argument)
 		log_event(LOG_WARNING, "background refresh failed",
 			  LOG_S("repository", refresh->held.source.stored),
 			  LOG_S("tag", refresh->reference.text),
-			  LOG_S("error", answer.error.message));
+			  LOG_S("err.message", answer.error.message));
 	atomic_store(&refresh->tag->refreshing, false);
 	manifest_view_unref(answer.view);
 	tag_view_unref(refresh->tag);
@@ -223,7 +224,8 @@ static void log_unreadable(const struct question *question, const struct error *
 {
 	log_event(LOG_ERROR, "stored manifest is not readable; the upstream is asked",
 		  LOG_S("repository", question->source->stored),
-		  LOG_S("reference", question->reference->text), LOG_S("error", trouble->message));
+		  LOG_S("reference", question->reference->text),
+		  LOG_S("err.message", trouble->message));
 }
 
 /* The tag's copy from memory or the stores; NULL: none, or none to be had. */
@@ -250,14 +252,18 @@ static struct tag_view *stored_tag(const struct question *question)
 	return cache_keep_tag(cache, question->key, tag_view_new(view, &entry));
 }
 
-static enum status serve_stale(const struct cache_source *source, struct tag_view *tag,
-			       const struct error *failure, struct manifest_view **ret_view,
-			       enum cache_verdict *ret_verdict)
+static enum status serve_stale(const struct question *question, const struct error *failure,
+			       struct manifest_view **ret_view, enum cache_verdict *ret_verdict)
 {
+	const struct cache_source *source = question->source;
+	struct manifest_view *view = question->tag->view;
+
 	metric_inc(M_PROXY_STALE, upstream_name(source->upstream));
-	log_event(LOG_WARNING, "serving a stale manifest", LOG_S("repository", source->stored),
-		  LOG_S("digest", tag->view->digest_text), LOG_S("error", failure->message));
-	*ret_view = manifest_view_ref(tag->view);
+	log_event(LOG_WARNING, "serving a stale manifest",
+		  LOG_S("upstream", upstream_name(source->upstream)),
+		  LOG_S("repository", source->stored), LOG_S("tag", question->reference->text),
+		  LOG_S("digest", view->digest_text), LOG_S("err.message", failure->message));
+	*ret_view = manifest_view_ref(view);
 	*ret_verdict = CACHE_STALE;
 	return BW_OK;
 }
@@ -276,8 +282,7 @@ static enum status ask_upstream(struct question *question, struct manifest_view 
 		return BW_OK;
 	}
 	if (question->tag && freshness_may_serve_stale(config, &answer.error))
-		return serve_stale(question->source, question->tag, &answer.error, ret_view,
-				   ret_verdict);
+		return serve_stale(question, &answer.error, ret_view, ret_verdict);
 	if (error)
 		*error = answer.error;
 	return answer.status;
