@@ -12,7 +12,8 @@ static enum status check_not_moved(struct sqlite_call *call)
 	sqlite3_file_control(call->connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (moved)
 		return error_set(call->error, BW_IO,
-				 "index %s was deleted or replaced while we use it",
+				 "index %s was deleted or replaced while we use it; restart to "
+				 "begin a new one",
 				 call->store->path);
 	return BW_OK;
 }
