@@ -529,9 +529,13 @@ static void a_lost_spool_is_our_own_failure(void **state)
 {
 	struct scene *scene = *state;
 	struct error error = {0};
+	FILE *in_its_place;
 
 	a_answers(scene, (struct fake_reply){0});
 	assert_int_equal(remove(scene->world->spool), 0);
+	in_its_place = fopen(scene->world->spool, "w");
+	assert_non_null(in_its_place);
+	fclose(in_its_place);
 	assert_int_equal(outcome(scene, &scene->world->a, &error), BW_IO);
 	assert_non_null(strstr(error.message, scene->world->spool));
 	assert_int_equal(asked_a(scene), 0);
