@@ -101,6 +101,24 @@ static void raise_file_limit(const struct config *config)
 			  LOG_I("limit", limit.rlim_cur), LOG_I("wanted", wanted));
 }
 
+/* "./data" says little to somebody who did not start it. */
+static char *absolute(const char *path)
+{
+	char *resolved = realpath(path, NULL);
+
+	return resolved ? resolved : xstrdup(path);
+}
+
+static void log_stores(const struct config *config)
+{
+	char *root = absolute(config->storage.root_directory);
+	char *index = absolute(config->metadata.sqlite_path);
+
+	log_event(LOG_INFO, "stores", LOG_S("filesystem", root), LOG_S("sqlite", index));
+	free(root);
+	free(index);
+}
+
 /* What is served where, which upstreams, which stores, who may pull. */
 static void log_start(const struct service *service, const struct config *config)
 {
@@ -116,8 +134,7 @@ static void log_start(const struct service *service, const struct config *config
 		  LOG_S("config", config->source));
 	log_event(LOG_INFO, "upstreams", LOG_S("names", buf_string(&names)),
 		  LOG_S("default", config->proxy.default_upstream));
-	log_event(LOG_INFO, "stores", LOG_S("filesystem", config->storage.root_directory),
-		  LOG_S("sqlite", config->metadata.sqlite_path));
+	log_stores(config);
 	log_event(LOG_INFO, "access",
 		  LOG_S("pull", config_address_is_loopback(config->http.address)
 					? "everybody on this machine"

@@ -2,6 +2,7 @@
 
 #include "server/base/buf.h"
 #include "server/base/clock.h"
+#include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/base/str.h"
@@ -54,18 +55,30 @@ void admin_free(struct admin *admin)
 	free(admin);
 }
 
+/* The probe that learns it keeps the answer to itself, and then pods are gone. */
+static void log_turn(bool was_ready, enum status status, const struct error *error)
+{
+	if (was_ready && status != BW_OK)
+		log_event(LOG_ERROR, "not ready", LOG_S("err.message", error->message));
+	else if (!was_ready && status == BW_OK)
+		log_event(LOG_INFO, "ready again");
+}
+
 static void run_check(struct admin *admin)
 {
 	struct error error = {0};
 	enum status status = registry_check(admin->registry, &error);
+	bool was_ready;
 
 	pthread_mutex_lock(&admin->lock);
+	was_ready = !admin->has_result || admin->status == BW_OK;
 	admin->status = status;
 	admin->error = error;
 	admin->checking = false;
 	admin->has_result = true;
 	pthread_cond_broadcast(&admin->first_result);
 	pthread_mutex_unlock(&admin->lock);
+	log_turn(was_ready, status, &error);
 }
 
 /* True: it is this thread's turn to check. */
