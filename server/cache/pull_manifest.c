@@ -19,6 +19,7 @@
 #include "server/upstream/upstream.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,14 @@ static enum status serve_stale(const struct question *question, const struct err
 	return BW_OK;
 }
 
+/* A failure that a copy would have made good. */
+static void say_no_copy(struct error *failure)
+{
+	size_t length = strlen(failure->message);
+
+	snprintf(failure->message + length, sizeof(failure->message) - length, "; no cached copy");
+}
+
 /* Asks the upstream, with `tag` (or NULL) to fall back on. */
 static enum status ask_upstream(struct question *question, struct manifest_view **ret_view,
 				enum cache_verdict *ret_verdict, struct error *error)
@@ -283,6 +292,8 @@ static enum status ask_upstream(struct question *question, struct manifest_view 
 	}
 	if (question->tag && freshness_may_serve_stale(config, &answer.error))
 		return serve_stale(question, &answer.error, ret_view, ret_verdict);
+	if (!question->tag && freshness_may_serve_stale(config, &answer.error))
+		say_no_copy(&answer.error);
 	if (error)
 		*error = answer.error;
 	return answer.status;
