@@ -62,6 +62,16 @@ static void log_not_stored(const struct cache_source *source, const char *refere
 		  LOG_S("err.message", error->message));
 }
 
+/* The same write of the tag, read from the object store before the index knew
+ * when it was validated. */
+static void take_newer_validation(struct tag_view *kept, const struct tag_view *tag)
+{
+	int64_t validated_at = atomic_load(&tag->validated_at);
+
+	if (kept->version == tag->version && atomic_load(&kept->validated_at) < validated_at)
+		atomic_store(&kept->validated_at, validated_at);
+}
+
 struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag)
 {
 	struct tag_view *kept;
@@ -69,6 +79,7 @@ struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag
 	pthread_mutex_lock(&cache->tags_lock);
 	kept = lru_get(cache->tags, key);
 	if (kept && kept->version >= tag->version) {
+		take_newer_validation(kept, tag);
 		pthread_mutex_unlock(&cache->tags_lock);
 		tag_view_unref(tag);
 		return kept;
