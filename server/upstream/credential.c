@@ -1,6 +1,7 @@
 #include "server/upstream/credential.h"
 
 #include "server/base/digest.h"
+#include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
@@ -191,13 +192,15 @@ enum status login_begin(struct login_memory *memory, const char *origin,
 	return status;
 }
 
-static void note_refusal(struct record *record)
+/* True when it is not tried for a while from now on. */
+static bool note_refusal(struct record *record)
 {
 	record->failures++;
 	if (record->accepted && record->failures < LOGIN_FAILURES)
-		return;
+		return false;
 	record->accepted = false;
 	record->refused_until_ms = clock_monotonic_ms() + LOGIN_PAUSE_MS;
+	return true;
 }
 
 void login_end(struct login_memory *memory, const char *origin,
@@ -205,13 +208,14 @@ void login_end(struct login_memory *memory, const char *origin,
 {
 	char key[FINGERPRINT_SIZE];
 	struct record *record;
+	bool pauses = false;
 
 	credential_fingerprint(credential, &origin, 1, key);
 	pthread_mutex_lock(&memory->lock);
 	record = find(memory, key);
 	if (record) {
 		if (outcome == LOGIN_REFUSED)
-			note_refusal(record);
+			pauses = note_refusal(record);
 		if (outcome == LOGIN_ACCEPTED) {
 			record->accepted = true;
 			record->failures = 0;
@@ -225,4 +229,9 @@ void login_end(struct login_memory *memory, const char *origin,
 		pthread_cond_broadcast(&memory->ended);
 	}
 	pthread_mutex_unlock(&memory->lock);
+	/* clients get 403, which nobody looks at: somebody has to change the password */
+	if (pauses)
+		log_event(LOG_ERROR, "credential refused", LOG_S("credential", credential->name),
+			  LOG_S("username", credential->username), LOG_S("origin", origin),
+			  LOG_I("not_tried_for_s", LOGIN_PAUSE_MS / 1000));
 }

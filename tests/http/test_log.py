@@ -3,7 +3,11 @@
 import re
 import shutil
 
+import pytest
+
 from fakes import faults
+from fakes.upstream import BasicAuth, BearerAuth
+from harness.server import NAME
 
 
 def lines(server, message):
@@ -17,14 +21,14 @@ def test_outage_is_told_once_when_it_begins_and_once_when_it_ends(upstream, imag
         assert server.manifest("team/app", str(number)).status in (502, 503)
     begin, = lines(server, "keeps failing")
     assert begin["level"] == "warning"
-    assert begin["upstream"] == "up.test" and begin["credential"] == "anonymous"
+    assert begin["upstream"] == NAME and begin["credential"] == "anonymous"
     assert begin["url"] == upstream.url
     assert "answered 500" in begin["err.message"]
     assert not lines(server, "answers again")
     upstream.heal()
     server.wait_until(lambda: server.manifest("team/app", "1").status == 200)
     end, = lines(server, "answers again")
-    assert end["upstream"] == "up.test"
+    assert end["upstream"] == NAME
 
 
 def test_throttling_is_told_once(upstream, image, serve):
@@ -42,7 +46,7 @@ def test_stale_copy_is_told_with_its_tag_and_the_reason(upstream, image, serve):
     upstream.fail("all", faults.status(503))
     assert server.manifest("team/app", "1").cache == "stale"
     line, = lines(server, "stale")
-    assert (line["upstream"], line["repository"], line["tag"]) == ("up.test", "up.test/team/app", "1")
+    assert (line["upstream"], line["repository"], line["tag"]) == (NAME, f"{NAME}/team/app", "1")
     assert line["digest"] == image.digest
     assert "answered 503" in line["err.message"]
 
@@ -54,6 +58,19 @@ def test_failure_says_that_there_was_no_copy_to_fall_back_on(upstream, image, se
     assert reply.error["message"].endswith("; no cached copy")
     upstream.heal()
     assert "copy" not in server.manifest("team/app", "not-there").error["message"]
+
+
+@pytest.mark.parametrize("scheme", [BasicAuth, BearerAuth])
+def test_wrong_password_is_told_by_the_credential_s_name(upstream, image, serve, scheme):
+    upstream.auth = scheme({"acme": "right"})
+    server = serve(upstream, credentials=[{"match": "**", "use": ["robot"]}], config={
+        "credentials": {"robot": {"username": "acme", "password": "s3cr3t-but-old"}}})
+    server.secrets.append("s3cr3t-but-old")
+    for _ in range(5):
+        assert server.manifest("team/app", "1").status == 403
+    line, = lines(server, "credential refused")
+    assert line["level"] == "error"
+    assert (line["credential"], line["username"], line["origin"]) == ("robot", "acme", upstream.url)
 
 
 def test_readiness_is_told_when_it_turns(upstream, image, serve):
