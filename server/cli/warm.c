@@ -185,7 +185,8 @@ const struct command command_warm = {
 	.help = "Asks the registry that runs with this configuration (at http.externalURL, else\n"
 		"at http.address) for each image's manifests and for every blob once, and throws\n"
 		"them away. Of a multi-platform image, those for linux on this machine's\n"
-		"architecture, unless --platform says otherwise.\n"
+		"architecture, unless --platform says otherwise. A name without a registry is\n"
+		"docker.io's, as it is for a runtime.\n"
 		"\n"
 		"Exits with 1 when an image could not be had; the others are warm then.\n",
 	.example = "warm --platform linux/arm64 alpine:3 quay.io/prometheus/node-exporter",
