@@ -172,6 +172,23 @@ static bool remove_older(struct content *content, const char *repository, const 
 	return versions.superseded;
 }
 
+/* A reader that found our object before we came here may have repaired the index
+ * with it: the same version, but never validated. */
+static enum status put_in_index(struct content *content, const char *repository, const char *tag,
+				const struct tag_entry *entry, struct error *error)
+{
+	struct error conflict = {0};
+	enum status status = metadata_put_tag(content->metadata, repository, tag, entry, &conflict);
+
+	if (status == BW_CONFLICT &&
+	    metadata_touch_tag(content->metadata, repository, tag, entry->version,
+			       entry->validated_at, NULL) == BW_OK)
+		return BW_OK;
+	if (status != BW_OK && error)
+		*error = conflict;
+	return status;
+}
+
 enum status content_put_tag(struct content *content, const char *repository, const char *tag,
 			    const struct tag_entry *entry, struct error *error)
 {
@@ -186,7 +203,7 @@ enum status content_put_tag(struct content *content, const char *repository, con
 	buf_release(&record);
 	if (status != BW_OK)
 		return status;
-	status = metadata_put_tag(content->metadata, repository, tag, entry, error);
+	status = put_in_index(content, repository, tag, entry, error);
 	/* as in repair() */
 	if (status != BW_OK || !remove_older(content, repository, tag, entry->version))
 		return status;
