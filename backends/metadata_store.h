@@ -44,8 +44,13 @@ struct manifest_entry {
 	char *body; /* byte for byte; owned by the entry */
 	size_t body_length;
 	int64_t stored_at;
+	/* Of a manifest with a subject: which one it refers to, and its descriptor
+	 * as list_referrers gives it back (JSON; owned by the entry). For
+	 * put_manifest; get_manifest leaves them zero. */
+	struct digest subject; /* algorithm DIGEST_NONE: it has none */
+	char *referrer;
 };
-void manifest_entry_release(struct manifest_entry *entry); /* frees the body, zeroes */
+void manifest_entry_release(struct manifest_entry *entry); /* frees what it owns, zeroes */
 
 /* A blob or manifest that a manifest lists: the grant to read it here. */
 struct listed_content {
@@ -63,9 +68,30 @@ struct document_entry {
 };
 void document_entry_release(struct document_entry *entry);
 
-/* Return false to stop. `tag` is valid during the call, which must not use the
- * store. */
+/* An upload in progress. Its bytes are parts in the object store; this says which
+ * of them count, and how far the hash has got. */
+#define UPLOAD_ID_SIZE 33 /* 32 of [0-9a-f] and NUL */
+#define UPLOAD_STATE_MAX ((size_t)2 << 20)
+
+struct upload_entry {
+	char *repository; /* the only one it may be used for; owned, as the two below */
+	char *caller; /* who began it, "" for anybody */
+	char *state; /* the uploader's notes: parts, hash state, secret. Any bytes */
+	size_t state_length; /* at most UPLOAD_STATE_MAX */
+	uint64_t revision; /* 1 at first; one more with each advance_upload */
+	int64_t started_at;
+	int64_t touched_at; /* by create and advance; what ages an abandoned one */
+};
+void upload_entry_release(struct upload_entry *entry); /* frees what it owns, zeroes */
+
+/* All of these return false to stop. What they are given is valid during the
+ * call, which must not use the store. */
 typedef bool (*tag_list_fn)(void *context, const char *tag);
+typedef bool (*repository_list_fn)(void *context, const char *repository);
+typedef bool (*upload_list_fn)(void *context, const char *id);
+/* `descriptor` is manifest_entry's `referrer`. */
+typedef bool (*referrer_list_fn)(void *context, const struct digest *digest,
+				 const char *descriptor);
 
 struct metadata_store_ops {
 	const char *name; /* "sqlite", "memory", "redis" */
@@ -90,6 +116,11 @@ struct metadata_store_ops {
 				 const char *after, unsigned limit, tag_list_fn fn, void *context,
 				 struct error *error);
 
+	/* Tags that point to the digest, in byte order, at most `limit`. */
+	enum status (*list_tags_of)(struct metadata_store *store, const char *repository,
+				    const struct digest *digest, unsigned limit, tag_list_fn fn,
+				    void *context, struct error *error);
+
 	/* --- manifests --- */
 	/* BW_OK: the caller releases *ret. */
 	enum status (*get_manifest)(struct metadata_store *store, const char *repository,
@@ -101,9 +132,16 @@ struct metadata_store_ops {
 				    const struct manifest_entry *entry,
 				    const struct listed_content *listed, size_t listed_count,
 				    struct error *error);
-	/* Removes the manifest and the listings that came with it alone. */
+	/* Removes the manifest, the listings that came with it alone, and it from the
+	 * referrers of its subject. Absent is BW_OK. */
 	enum status (*remove_manifest)(struct metadata_store *store, const char *repository,
 				       const struct digest *digest, struct error *error);
+	/* The manifests of the repository whose subject is `subject`, present here or
+	 * not, ordered by digest text, those after `after` only (NULL: all). None is
+	 * BW_OK. */
+	enum status (*list_referrers)(struct metadata_store *store, const char *repository,
+				      const struct digest *subject, const struct digest *after,
+				      referrer_list_fn fn, void *context, struct error *error);
 
 	/* --- who may read which blob --- */
 	/* Does this repository list the blob (through a manifest, or a link)?
@@ -111,10 +149,63 @@ struct metadata_store_ops {
 	enum status (*get_listed)(struct metadata_store *store, const char *repository,
 				  const struct digest *digest, uint64_t *ret_size,
 				  struct error *error);
-	/* Links a blob to the repository without a manifest: its upstream was
-	 * asked and has it there. */
+	/* Links a blob to the repository without a manifest: it was pushed or mounted
+	 * here, or this repository's upstream was asked and has it. */
 	enum status (*put_link)(struct metadata_store *store, const char *repository,
 				const struct listed_content *link, struct error *error);
+	/* Is there a link? What manifests list does not count. */
+	enum status (*get_link)(struct metadata_store *store, const char *repository,
+				const struct digest *digest, uint64_t *ret_size,
+				struct error *error);
+	/* Absent is BW_OK. What manifests list stays listed. */
+	enum status (*remove_link)(struct metadata_store *store, const char *repository,
+				   const struct digest *digest, struct error *error);
+	/* Repositories with a link to the blob, in byte order, at most `limit`. */
+	enum status (*list_links_of)(struct metadata_store *store, const struct digest *digest,
+				     unsigned limit, repository_list_fn fn, void *context,
+				     struct error *error);
+
+	/* --- the catalog: which repositories there are. Nothing else of this table
+	 * adds to it or takes from it. --- */
+	enum status (*get_repository)(struct metadata_store *store, const char *repository,
+				      struct error *error);
+	/* Putting it again is BW_OK. */
+	enum status (*put_repository)(struct metadata_store *store, const char *repository,
+				      struct error *error);
+	/* BW_CONFLICT, and nothing changes, while the index has a tag, a manifest or
+	 * a link of it. Absent is BW_OK. */
+	enum status (*remove_repository)(struct metadata_store *store, const char *repository,
+					 struct error *error);
+	/* Repositories after `after` ("" for all) in byte order, at most `limit`. */
+	enum status (*list_repositories)(struct metadata_store *store, const char *after,
+					 unsigned limit, repository_list_fn fn, void *context,
+					 struct error *error);
+
+	/* --- uploads in progress --- */
+	/* BW_CONFLICT when the id exists. entry->revision is taken for 1. */
+	enum status (*create_upload)(struct metadata_store *store, const char *id,
+				     const struct upload_entry *entry, struct error *error);
+	/* BW_OK: the caller releases *ret. */
+	enum status (*get_upload)(struct metadata_store *store, const char *id,
+				  struct upload_entry *ret, struct error *error);
+	/* Replaces `state` and touched_at, and adds one to the revision, if that is
+	 * entry->revision now; BW_CONFLICT otherwise, BW_ABSENT when it is gone, and
+	 * nothing changes. Of several who read one revision exactly one gets through. */
+	enum status (*advance_upload)(struct metadata_store *store, const char *id,
+				      const struct upload_entry *entry, struct error *error);
+	/* BW_ABSENT when it is not there: of several exactly one gets BW_OK. */
+	enum status (*remove_upload)(struct metadata_store *store, const char *id,
+				     struct error *error);
+	/* Uploads touched before that time, at most `limit`, the oldest first. */
+	enum status (*list_uploads)(struct metadata_store *store, int64_t touched_before,
+				    unsigned limit, upload_list_fn fn, void *context,
+				    struct error *error);
+
+	/* --- marks: what the index knows about itself; `name` is a short word --- */
+	enum status (*get_mark)(struct metadata_store *store, const char *name, int64_t *ret_value,
+				struct error *error);
+	enum status (*put_mark)(struct metadata_store *store, const char *name, int64_t value,
+				struct error *error);
 
 	/* --- blobs: are the bytes in the object store? --- */
 	enum status (*get_blob)(struct metadata_store *store, const struct digest *digest,
@@ -250,6 +341,116 @@ static inline enum status metadata_put_document(struct metadata_store *store,
 						struct error *error)
 {
 	return store->ops->put_document(store, repository, kind, key, entry, error);
+}
+
+static inline enum status metadata_list_tags_of(struct metadata_store *store,
+						const char *repository, const struct digest *digest,
+						unsigned limit, tag_list_fn fn, void *context,
+						struct error *error)
+{
+	return store->ops->list_tags_of(store, repository, digest, limit, fn, context, error);
+}
+
+static inline enum status metadata_list_referrers(struct metadata_store *store,
+						  const char *repository,
+						  const struct digest *subject,
+						  const struct digest *after, referrer_list_fn fn,
+						  void *context, struct error *error)
+{
+	return store->ops->list_referrers(store, repository, subject, after, fn, context, error);
+}
+
+static inline enum status metadata_get_link(struct metadata_store *store, const char *repository,
+					    const struct digest *digest, uint64_t *ret_size,
+					    struct error *error)
+{
+	return store->ops->get_link(store, repository, digest, ret_size, error);
+}
+
+static inline enum status metadata_remove_link(struct metadata_store *store, const char *repository,
+					       const struct digest *digest, struct error *error)
+{
+	return store->ops->remove_link(store, repository, digest, error);
+}
+
+static inline enum status metadata_list_links_of(struct metadata_store *store,
+						 const struct digest *digest, unsigned limit,
+						 repository_list_fn fn, void *context,
+						 struct error *error)
+{
+	return store->ops->list_links_of(store, digest, limit, fn, context, error);
+}
+
+static inline enum status metadata_get_repository(struct metadata_store *store,
+						  const char *repository, struct error *error)
+{
+	return store->ops->get_repository(store, repository, error);
+}
+
+static inline enum status metadata_put_repository(struct metadata_store *store,
+						  const char *repository, struct error *error)
+{
+	return store->ops->put_repository(store, repository, error);
+}
+
+static inline enum status metadata_remove_repository(struct metadata_store *store,
+						     const char *repository, struct error *error)
+{
+	return store->ops->remove_repository(store, repository, error);
+}
+
+static inline enum status metadata_list_repositories(struct metadata_store *store,
+						     const char *after, unsigned limit,
+						     repository_list_fn fn, void *context,
+						     struct error *error)
+{
+	return store->ops->list_repositories(store, after, limit, fn, context, error);
+}
+
+static inline enum status metadata_create_upload(struct metadata_store *store, const char *id,
+						 const struct upload_entry *entry,
+						 struct error *error)
+{
+	return store->ops->create_upload(store, id, entry, error);
+}
+
+static inline enum status metadata_get_upload(struct metadata_store *store, const char *id,
+					      struct upload_entry *ret, struct error *error)
+{
+	return store->ops->get_upload(store, id, ret, error);
+}
+
+static inline enum status metadata_advance_upload(struct metadata_store *store, const char *id,
+						  const struct upload_entry *entry,
+						  struct error *error)
+{
+	return store->ops->advance_upload(store, id, entry, error);
+}
+
+static inline enum status metadata_remove_upload(struct metadata_store *store, const char *id,
+						 struct error *error)
+{
+	return store->ops->remove_upload(store, id, error);
+}
+
+static inline enum status metadata_list_uploads(struct metadata_store *store,
+						int64_t touched_before, unsigned limit,
+						upload_list_fn fn, void *context,
+						struct error *error)
+{
+	return store->ops->list_uploads(store, touched_before, limit, fn, context, error);
+}
+
+static inline enum status metadata_get_mark(struct metadata_store *store, const char *name,
+					    int64_t *ret_value, struct error *error)
+{
+	return store->ops->get_mark(store, name, ret_value, error);
+}
+
+static inline enum status metadata_put_mark(struct metadata_store *store, const char *name,
+					    int64_t value, struct error *error)
+{
+	return store->ops->put_mark(store, name, value, error);
 }
 
 static inline enum status metadata_check(struct metadata_store *store, struct error *error)

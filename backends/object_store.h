@@ -38,6 +38,11 @@ struct object_writer;
 enum put_mode {
 	PUT_REPLACE, /* the last one to finish wins */
 	PUT_IF_ABSENT, /* BW_CONFLICT when the key exists; exactly one of many wins */
+	/* As PUT_REPLACE, but a power cut (not the death of the process) may take
+	 * the object until the next operation that promises durability has returned
+	 * BW_OK to the same caller: that one makes this one durable first. What is
+	 * written together is flushed together. */
+	PUT_REPLACE_SOON,
 };
 
 struct object_info {
@@ -48,8 +53,36 @@ struct object_info {
 /* Called once per object in key order; return false to stop the listing. */
 typedef bool (*object_list_fn)(void *context, const char *key, const struct object_info *info);
 
+/* ---- parts ----
+ *
+ * The bytes of an upload before their digest is known. Each request of an upload
+ * writes one part, whichever process it reaches; who sent which bytes in which
+ * order is the caller's to remember (a row of the metadata store), and the store
+ * makes one object of the parts that the caller names. Parts that nobody names
+ * cost space until parts_discard and nothing else: two requests that write at
+ * once write two parts, and only one of them is ever named.
+ *
+ * `upload` is 1 to 64 of [0-9a-f], chosen by the caller and never used twice. Parts
+ * are not objects: stat, open and list do not know them.
+ */
+#define PART_NAME_SIZE 96
+
+/* Where a part's bytes are, in the store's own words. Plain data: it may be
+ * written down and handed to the store of another process. */
+struct object_part {
+	uint64_t size; /* bytes */
+	char name[PART_NAME_SIZE]; /* printable ASCII without quotes or backslashes */
+};
+
+struct part_writer;
+
+/* Called once per upload that has parts; `newest_at` is when the youngest of
+ * them was last written (wall-clock ms). Return false to stop. */
+typedef bool (*part_list_fn)(void *context, const char *upload, int64_t newest_at);
+
 struct object_store_ops {
 	const char *name; /* "filesystem", "memory", "s3": the metrics' label */
+	uint64_t part_min_size; /* of every part but the last one, in bytes; 0: any */
 
 	/* Is the key there, and how large? */
 	enum status (*stat)(struct object_store *store, const char *key,
@@ -81,6 +114,34 @@ struct object_store_ops {
 	 * through create/write/commit. */
 	enum status (*adopt)(struct object_store *store, const char *key, const char *path,
 			     struct error *error);
+
+	/* A part that is `part_number`th of its upload (from 1; several writers may
+	 * use one number). BW_OK: *ret_writer must be given to finish or abort. */
+	enum status (*part_create)(struct object_store *store, const char *upload,
+				   unsigned part_number, struct part_writer **ret_writer,
+				   struct error *error);
+	/* Reads a finished part back. BW_OK: *ret_reader is the caller's to close. */
+	enum status (*part_open)(struct object_store *store, const char *upload,
+				 const struct object_part *part, struct object_reader **ret_reader,
+				 struct error *error);
+	/* Frees one part that is not going to be named. Absent is BW_OK. */
+	enum status (*part_remove)(struct object_store *store, const char *upload,
+				   const struct object_part *part, struct error *error);
+	/* The bytes of `count` parts (0: no bytes), in order, become the object
+	 * `key`: whole or absent, and durable when it returns BW_OK. A key that exists
+	 * already is kept and is BW_OK, even when the parts are gone: callers commit
+	 * under a digest. BW_ABSENT: a part is gone, and so is the upload. BW_CORRUPT:
+	 * a part has not the size it was finished with. After BW_OK the upload's
+	 * parts are gone; after anything else they are still there. */
+	enum status (*parts_commit)(struct object_store *store, const char *upload,
+				    const struct object_part *parts, size_t count, const char *key,
+				    struct error *error);
+	/* Frees whatever parts the upload has. None is BW_OK. */
+	enum status (*parts_discard)(struct object_store *store, const char *upload,
+				     struct error *error);
+	/* Which uploads have parts? `fn` must not call the store. */
+	enum status (*parts_list)(struct object_store *store, part_list_fn fn, void *context,
+				  struct error *error);
 
 	/* Deleting what is not there is BW_OK. Durable when it returns. */
 	enum status (*remove)(struct object_store *store, const char *key, struct error *error);
@@ -137,6 +198,22 @@ struct object_writer {
 	const struct object_writer_ops *ops;
 };
 
+struct part_writer_ops {
+	enum status (*write)(struct part_writer *writer, const void *bytes, size_t length,
+			     struct error *error);
+	/* The part can be named from now on, by any process. A power cut may take
+	 * it until parts_commit. Frees the writer whatever it returns; on failure
+	 * nothing is left. */
+	enum status (*finish)(struct part_writer *writer, struct object_part *ret_part,
+			      struct error *error);
+	/* Frees the writer; nothing is left. */
+	void (*abort)(struct part_writer *writer);
+};
+
+struct part_writer {
+	const struct part_writer_ops *ops;
+};
+
 /* ---- what callers use ------------------------------------------------- */
 
 /* True for a key as described above; the wrappers refuse others with
@@ -164,6 +241,60 @@ enum status object_list(struct object_store *store, const char *prefix, const ch
  * (BW_TOO_LARGE otherwise). The caller frees *ret_bytes. */
 enum status object_get(struct object_store *store, const char *key, size_t max, char **ret_bytes,
 		       size_t *ret_length, struct error *error);
+
+static inline enum status object_part_create(struct object_store *store, const char *upload,
+					     unsigned part_number, struct part_writer **ret_writer,
+					     struct error *error)
+{
+	return store->ops->part_create(store, upload, part_number, ret_writer, error);
+}
+
+static inline enum status object_part_open(struct object_store *store, const char *upload,
+					   const struct object_part *part,
+					   struct object_reader **ret_reader, struct error *error)
+{
+	return store->ops->part_open(store, upload, part, ret_reader, error);
+}
+
+static inline enum status object_part_remove(struct object_store *store, const char *upload,
+					     const struct object_part *part, struct error *error)
+{
+	return store->ops->part_remove(store, upload, part, error);
+}
+
+enum status object_parts_commit(struct object_store *store, const char *upload,
+				const struct object_part *parts, size_t count, const char *key,
+				struct error *error);
+
+static inline enum status object_parts_discard(struct object_store *store, const char *upload,
+					       struct error *error)
+{
+	return store->ops->parts_discard(store, upload, error);
+}
+
+static inline enum status object_parts_list(struct object_store *store, part_list_fn fn,
+					    void *context, struct error *error)
+{
+	return store->ops->parts_list(store, fn, context, error);
+}
+
+static inline enum status object_part_write(struct part_writer *writer, const void *bytes,
+					    size_t length, struct error *error)
+{
+	return writer->ops->write(writer, bytes, length, error);
+}
+
+static inline enum status object_part_finish(struct part_writer *writer,
+					     struct object_part *ret_part, struct error *error)
+{
+	return writer->ops->finish(writer, ret_part, error);
+}
+
+static inline void object_part_abort(struct part_writer *writer)
+{
+	if (writer)
+		writer->ops->abort(writer);
+}
 
 static inline enum status object_check(struct object_store *store, struct error *error)
 {
