@@ -90,6 +90,14 @@ struct upstream_config {
 	} timeouts;
 };
 
+/* uploads.checkReferences: what a pushed manifest may name only when the
+ * repository has it. */
+enum check_references {
+	CHECK_ALL, /* blobs, and the manifests of an index */
+	CHECK_BLOBS, /* an image's config and layers; indexes may be sparse */
+	CHECK_NOTHING,
+};
+
 struct config {
 	unsigned version; /* of the file's format */
 	struct {
@@ -112,6 +120,10 @@ struct config {
 	struct {
 		char *sqlite_path; /* metadata.sqlite.path */
 	} metadata;
+	struct {
+		int64_t max_age_ms;
+		enum check_references check_references;
+	} uploads;
 	bool auth_none; /* `auth: none` was written */
 	struct credential_config *credentials;
 	size_t credential_count;

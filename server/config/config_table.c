@@ -44,6 +44,12 @@ static const struct key_choice stale_reasons[] = {
 	CHOICE("429", STALE_ON_429),
 	NO_MORE_CHOICES,
 };
+static const struct key_choice checks[] = {
+	CHOICE("all", CHECK_ALL),
+	CHOICE("blobs", CHECK_BLOBS),
+	CHOICE("none", CHECK_NOTHING),
+	NO_MORE_CHOICES,
+};
 static const struct key_choice accesses[] = {
 	CHOICE("policy", ACCESS_POLICY),
 	CHOICE("upstream", 0, LATER),
@@ -120,8 +126,13 @@ const struct config_key config_keys[] = {
 	KEY("metadata.redis.master", KEY_STRING, "Name of the master.", LATER),
 	KEY("metadata.redis.tls", KEY_SECTION, "TLS towards Redis.", LATER),
 
-	KEY("uploads", KEY_SECTION, "Uploads in progress.", LATER),
-	KEY("uploads.maxAge", KEY_DURATION, "When an abandoned upload is removed.", LATER),
+	KEY("uploads", KEY_SECTION, "What is pushed."),
+	KEY("uploads.maxAge", KEY_DURATION, "When an abandoned upload is removed.",
+	    AT(config, uploads.max_age_ms), .fallback = "24h", .min = 1000, .max = 365 * DAY),
+	KEY("uploads.checkReferences", KEY_CHOICE,
+	    "What must be in the repository when a manifest is pushed: `blobs`, those of an "
+	    "image; `all`, an index's manifests too; `none`.",
+	    AT(config, uploads.check_references), .fallback = "blobs", .choices = checks),
 
 	KEY("cluster", KEY_SECTION, "Replicas that work together.", LATER),
 	KEY("cluster.advertiseAddress", KEY_STRING, "Where the others reach this one.", LATER),

@@ -8,8 +8,19 @@
  *   repositories/<name>/_tags/<tag>/<v>      {"digest","storedAt"}; <v> is the
  *                                            version, inverted, so that the
  *                                            newest is listed first
+ *   repositories/<name>/_layers/<digest>     {"size","storedAt"}: a blob that was
+ *                                            pushed or mounted here
+ *   repositories/<name>/_referrers/<subject>/<digest>  {"storedAt"}: this
+ *                                            manifest has that subject
  * A cached image's repository is named by its registry:
  * "docker.io/library/alpine". Below, `repository` is always this full name.
+ *
+ * Who may read a blob through a repository: of a cached one, whoever may read it,
+ * when a manifest there lists the blob or the index has a link
+ * (content_get_listed); of a local one, when it has the link of a push or a
+ * mount (content_get_link), whatever manifests list. A link implies the bytes:
+ * it counts only once they are stored, and while it is there nothing removes
+ * them (references.h).
  *
  * Order: a write goes to the object store first and to the index last; a
  * reader asks the index first. When the index does not have a thing or cannot
@@ -34,12 +45,32 @@
 #include "backends/metadata_store.h"
 #include "backends/object_store.h"
 
+#include <stdbool.h>
+
 struct content;
 struct manifest;
 
 /* Both stores stay the caller's and outlive the content. */
 struct content *content_new(struct object_store *objects, struct metadata_store *metadata);
 void content_free(struct content *content);
+struct object_store *content_objects(struct content *content);
+struct metadata_store *content_metadata(struct content *content);
+
+/* Does the index list all there is? Not after it was lost, until
+ * content_mark_complete says that it was rebuilt (server/maintenance). Until
+ * then lists of tags and referrers are read from the object store, and the
+ * catalog is BW_UNAVAILABLE. */
+bool content_is_complete(struct content *content);
+enum status content_mark_complete(struct content *content, struct error *error);
+
+/* --- repositories --- */
+/* BW_OK: something is stored in it. BW_ABSENT: the stores know that nothing is. */
+enum status content_has_repository(struct content *content, const char *repository,
+				   struct error *error);
+/* Those after `after` ("" for all) in byte order, at most `limit`; from the index
+ * alone. */
+enum status content_list_repositories(struct content *content, const char *after, unsigned limit,
+				      repository_list_fn fn, void *context, struct error *error);
 
 /* The next version for a write of a tag: microseconds of the wall clock, or
  * one more than the last one given or seen. */
@@ -54,8 +85,12 @@ enum status content_put_tag(struct content *content, const char *repository, con
 /* Notes in the index only that the upstream confirmed the tag. Best effort. */
 void content_touch_tag(struct content *content, const char *repository, const char *tag,
 		       uint64_t version, int64_t validated_at);
+/* BW_OK also when there was none. Durable when it returns. */
 enum status content_remove_tag(struct content *content, const char *repository, const char *tag,
 			       struct error *error);
+/* Tags after `after` ("" for all) in byte order, at most `limit`. */
+enum status content_list_tags(struct content *content, const char *repository, const char *after,
+			      unsigned limit, tag_list_fn fn, void *context, struct error *error);
 
 /* --- manifests --- */
 /* BW_OK: the caller releases *ret. The body is verified against its digest
@@ -68,6 +103,40 @@ enum status content_get_manifest(struct content *content, const char *repository
 enum status content_put_manifest(struct content *content, const char *repository,
 				 const struct manifest_entry *entry, const struct manifest *parsed,
 				 struct error *error);
+
+/* Removes the record, the tags that point to it, and what the index has of it. The
+ * body stays for the garbage collection. Absent is BW_OK. Durable when it
+ * returns. */
+enum status content_remove_manifest(struct content *content, const char *repository,
+				    const struct digest *digest, struct error *error);
+/* Manifests of the repository that have this subject, ordered by digest text,
+ * those after `after` only (NULL: all). None is BW_OK. */
+enum status content_list_referrers(struct content *content, const char *repository,
+				   const struct digest *subject, const struct digest *after,
+				   referrer_list_fn fn, void *context, struct error *error);
+
+/* --- links: blobs of local repositories --- */
+enum status content_get_link(struct content *content, const char *repository,
+			     const struct digest *digest, uint64_t *ret_size, struct error *error);
+/* The parts of a finished upload become the blob, linked to the repository.
+ * `digest` is what the caller found them to hash to. No parts: the empty blob.
+ * Durable when it returns; on failure the parts are still there. */
+enum status content_push_blob(struct content *content, const char *repository,
+			      const struct digest *digest, uint64_t size, const char *upload,
+			      const struct object_part *parts, size_t count, struct error *error);
+/* Links bytes that are stored already. BW_ABSENT: they are not. The caller has
+ * made sure that whoever asks may read them. Durable when it returns. */
+enum status content_mount_blob(struct content *content, const char *repository,
+			       const struct digest *digest, uint64_t *ret_size,
+			       struct error *error);
+/* The bytes stay, for whoever else links them and for the garbage collection.
+ * Absent is BW_OK. Durable when it returns. */
+enum status content_unlink_blob(struct content *content, const char *repository,
+				const struct digest *digest, struct error *error);
+/* Repositories that link the blob, at most `limit`; from the index alone. */
+enum status content_list_links_of(struct content *content, const struct digest *digest,
+				  unsigned limit, repository_list_fn fn, void *context,
+				  struct error *error);
 
 /* --- blobs --- */
 /* May the repository's readers read this blob: does a manifest of it list the
@@ -88,6 +157,8 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 enum status content_open_blob(struct content *content, const struct digest *digest,
 			      const uint64_t *listed_size, struct object_reader **ret_reader,
 			      struct error *error);
+/* Forgets a blob whose bytes somebody found to be gone or bad. */
+void content_forget_blob(struct content *content, const struct digest *digest);
 /* Takes a finished local file whose bytes match the digest (the caller hashed
  * them). On BW_OK the file is gone from `path`. */
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,

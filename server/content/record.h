@@ -23,4 +23,12 @@ void record_write_tag_removed(struct buf *buf, int64_t removed_at);
 enum status record_read_tag(const char *text, size_t length, struct digest *ret_digest,
 			    int64_t *ret_stored_at, struct error *error);
 
+/* {"size":...,"storedAt":...} */
+void record_write_link(struct buf *buf, uint64_t size, int64_t stored_at);
+enum status record_read_link(const char *text, size_t length, uint64_t *ret_size,
+			     int64_t *ret_stored_at, struct error *error);
+
+/* {"storedAt":...}; what it says is in its key. */
+void record_write_referrer(struct buf *buf, int64_t stored_at);
+
 #endif

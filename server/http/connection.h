@@ -84,6 +84,16 @@ ssize_t connection_try_send_file(struct connection *connection, int file, uint64
  * over. */
 void connection_wait_writable(struct connection *connection, int timeout_ms);
 
+/* Bytes of the request's body, chunked coding taken off: read into target; 0: the
+ * body is at its end; CONNECTION_BODY_*: see there. Waits `timeout_ms` at most for
+ * the first of them. Where the client waits for "100 Continue", that is sent by
+ * the first call. */
+#define CONNECTION_BODY_GONE (-1) /* the client is gone, or we are stopping */
+#define CONNECTION_BODY_WAIT (-2) /* nothing came in that time; call again */
+#define CONNECTION_BODY_MALFORMED (-3) /* the chunked coding is not well-formed */
+ssize_t connection_read_body(struct connection *connection, void *target, size_t size,
+			     int timeout_ms);
+
 /* Is anybody there to write to? False once the client closed its side, or we
  * cut the connection. */
 bool connection_is_open(const struct connection *connection);

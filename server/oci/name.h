@@ -24,6 +24,11 @@
 #define HOST_MAX 253
 
 bool repository_name_valid(const char *name, size_t length);
+/* Does the first component of a name with several read like a registry's host (a
+ * dot, a colon, or "localhost"), as image names are read everywhere? Such names are
+ * never local repositories, configured as an upstream or not: what somebody
+ * pushed before an upstream was configured must not be taken for its content. */
+bool repository_names_registry(const char *name);
 bool tag_valid(const char *tag, size_t length);
 
 /* Lower-cases into target and checks. */

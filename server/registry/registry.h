@@ -33,20 +33,22 @@ struct api_failure {
 };
 
 /* Which repository a request means:
- *   ?ns=, else a Host that names an upstream, else a path prefix that does,
- *   else proxy.defaultUpstream.
+ *   ?ns=, else a Host that names an upstream, else a path prefix that does, else a
+ *   local repository of that name if there is one, else proxy.defaultUpstream,
+ *   else a local repository that is not there.
  * Names only look something up in the configured list; nothing is dialled. */
 struct target {
 	struct upstream_set *set; /* held while the target lives */
-	struct upstream *upstream;
-	char repository[REPOSITORY_MAX + 1]; /* at the upstream */
+	struct upstream *upstream; /* NULL: a local repository */
+	char repository[REPOSITORY_MAX + 1]; /* at the upstream, or here */
 	char stored[HOST_MAX + 1 + REPOSITORY_MAX + 1]; /* in our stores */
 	bool by_ns; /* named by ?ns=, which links to further pages then carry on */
 };
 
-/* `name` is the <name> of the path, percent-decoding done. `ns` and `host` may
- * be NULL. False: *failure is set (400 NAME_INVALID, 404 NAME_UNKNOWN, 403
- * DENIED by allow/deny). */
+/* For reading and for deletion. `name` is the <name> of the path, percent-decoding
+ * done. `ns` and `host` may be NULL. False: *failure is set (400 NAME_INVALID, 404
+ * NAME_UNKNOWN, 403 DENIED by allow/deny, 503 when the stores could not tell
+ * whether there is a local repository). */
 bool registry_resolve(struct registry *registry, const char *name, const char *ns, const char *host,
 		      struct target *ret_target, struct api_failure *failure);
 void target_release(struct target *target);
@@ -89,6 +91,14 @@ bool registry_list_tags(struct registry *registry, const struct target *target, 
 bool registry_get_referrers(struct registry *registry, const struct target *target,
 			    const char *digest, const char *artifact_type,
 			    struct registry_document *ret_document, struct api_failure *failure);
+
+#define CATALOG_PAGE_MAX 10000
+
+/* GET of /v2/_catalog: repositories by the names they are pulled with, cached ones
+ * included, in byte order. `n` and `last` as in registry_list_tags. */
+bool registry_list_repositories(struct registry *registry, const char *n, const char *last,
+				struct registry_document *ret_document,
+				struct api_failure *failure);
 
 /* For /readyz: our own stores only. */
 enum status registry_check(struct registry *registry, struct error *error);

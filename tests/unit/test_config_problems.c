@@ -132,7 +132,6 @@ static void capabilities_of_later_versions_are_refused(void **state)
 		"storage: {hotCache: {directory: \"\"}}",
 		"storage: {maxCacheSize: 0}",
 		"metadata: {redis: {address: \"redis:6379\"}}",
-		"uploads: {maxAge: 24h}",
 		"cluster: {secretFile: \"\"}",
 		"auth: {htpasswd: {path: /x}}",
 		"auth: {policies: []}",
