@@ -77,12 +77,18 @@ struct upload_entry {
 	char *repository; /* the only one it may be used for; owned, as the two below */
 	char *caller; /* who began it, "" for anybody */
 	char *state; /* the uploader's notes: parts, hash state, secret. Any bytes */
-	size_t state_length; /* at most UPLOAD_STATE_MAX */
+	size_t state_length; /* at most UPLOAD_STATE_MAX; more is BW_TOO_LARGE */
 	uint64_t revision; /* 1 at first; one more with each advance_upload */
 	int64_t started_at;
 	int64_t touched_at; /* by create and advance; what ages an abandoned one */
 };
 void upload_entry_release(struct upload_entry *entry); /* frees what it owns, zeroes */
+
+/* For implementations: what no index takes. A subject without its descriptor is
+ * BW_INVALID, a state over UPLOAD_STATE_MAX BW_TOO_LARGE, a revision over INT64_MAX
+ * BW_INVALID. */
+enum status manifest_entry_check(const struct manifest_entry *entry, struct error *error);
+enum status upload_entry_check(const struct upload_entry *entry, struct error *error);
 
 /* All of these return false to stop. What they are given is valid during the
  * call, which must not use the store. */
@@ -126,8 +132,9 @@ struct metadata_store_ops {
 	enum status (*get_manifest)(struct metadata_store *store, const char *repository,
 				    const struct digest *digest, struct manifest_entry *ret,
 				    struct error *error);
-	/* Stores the manifest and, in the same step, what it lists. Putting it
-	 * again is BW_OK and changes nothing a reader would notice. */
+	/* Stores the manifest and, in the same step, what it lists and that it is a
+	 * referrer. Putting it again is BW_OK and changes nothing a reader would
+	 * notice, but adds what an earlier put did not know: its subject, listings. */
 	enum status (*put_manifest)(struct metadata_store *store, const char *repository,
 				    const struct manifest_entry *entry,
 				    const struct listed_content *listed, size_t listed_count,
@@ -173,7 +180,7 @@ struct metadata_store_ops {
 	enum status (*put_repository)(struct metadata_store *store, const char *repository,
 				      struct error *error);
 	/* BW_CONFLICT, and nothing changes, while the index has a tag, a manifest or
-	 * a link of it. Absent is BW_OK. */
+	 * a link of it, in the catalog or not. Absent is BW_OK. */
 	enum status (*remove_repository)(struct metadata_store *store, const char *repository,
 					 struct error *error);
 	/* Repositories after `after` ("" for all) in byte order, at most `limit`. */
@@ -196,7 +203,8 @@ struct metadata_store_ops {
 	/* BW_ABSENT when it is not there: of several exactly one gets BW_OK. */
 	enum status (*remove_upload)(struct metadata_store *store, const char *id,
 				     struct error *error);
-	/* Uploads touched before that time, at most `limit`, the oldest first. */
+	/* Uploads touched before that time, at most `limit`, the oldest first, of one
+	 * millisecond by id. */
 	enum status (*list_uploads)(struct metadata_store *store, int64_t touched_before,
 				    unsigned limit, upload_list_fn fn, void *context,
 				    struct error *error);

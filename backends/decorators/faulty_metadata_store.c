@@ -162,6 +162,152 @@ static enum status faulty_put_document(struct metadata_store *base, const char *
 					      error);
 }
 
+static enum status faulty_list_tags_of(struct metadata_store *base, const char *repository,
+				       const struct digest *digest, unsigned limit, tag_list_fn fn,
+				       void *context, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_tags_of", error);
+
+	return status ? status
+		      : metadata_list_tags_of(faulty(base)->inner, repository, digest, limit, fn,
+					      context, error);
+}
+
+static enum status faulty_list_referrers(struct metadata_store *base, const char *repository,
+					 const struct digest *subject, const struct digest *after,
+					 referrer_list_fn fn, void *context, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_referrers", error);
+
+	return status ? status
+		      : metadata_list_referrers(faulty(base)->inner, repository, subject, after, fn,
+						context, error);
+}
+
+static enum status faulty_get_link(struct metadata_store *base, const char *repository,
+				   const struct digest *digest, uint64_t *ret_size,
+				   struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "get_link", error);
+
+	return status ? status
+		      : metadata_get_link(faulty(base)->inner, repository, digest, ret_size, error);
+}
+
+static enum status faulty_remove_link(struct metadata_store *base, const char *repository,
+				      const struct digest *digest, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "remove_link", error);
+
+	return status ? status
+		      : metadata_remove_link(faulty(base)->inner, repository, digest, error);
+}
+
+static enum status faulty_list_links_of(struct metadata_store *base, const struct digest *digest,
+					unsigned limit, repository_list_fn fn, void *context,
+					struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_links_of", error);
+
+	return status ? status
+		      : metadata_list_links_of(faulty(base)->inner, digest, limit, fn, context,
+					       error);
+}
+
+static enum status faulty_get_repository(struct metadata_store *base, const char *repository,
+					 struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "get_repository", error);
+
+	return status ? status : metadata_get_repository(faulty(base)->inner, repository, error);
+}
+
+static enum status faulty_put_repository(struct metadata_store *base, const char *repository,
+					 struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "put_repository", error);
+
+	return status ? status : metadata_put_repository(faulty(base)->inner, repository, error);
+}
+
+static enum status faulty_remove_repository(struct metadata_store *base, const char *repository,
+					    struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "remove_repository", error);
+
+	return status ? status : metadata_remove_repository(faulty(base)->inner, repository, error);
+}
+
+static enum status faulty_list_repositories(struct metadata_store *base, const char *after,
+					    unsigned limit, repository_list_fn fn, void *context,
+					    struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_repositories", error);
+
+	return status ? status
+		      : metadata_list_repositories(faulty(base)->inner, after, limit, fn, context,
+						   error);
+}
+
+static enum status faulty_create_upload(struct metadata_store *base, const char *id,
+					const struct upload_entry *entry, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "create_upload", error);
+
+	return status ? status : metadata_create_upload(faulty(base)->inner, id, entry, error);
+}
+
+static enum status faulty_get_upload(struct metadata_store *base, const char *id,
+				     struct upload_entry *ret, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "get_upload", error);
+
+	return status ? status : metadata_get_upload(faulty(base)->inner, id, ret, error);
+}
+
+static enum status faulty_advance_upload(struct metadata_store *base, const char *id,
+					 const struct upload_entry *entry, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "advance_upload", error);
+
+	return status ? status : metadata_advance_upload(faulty(base)->inner, id, entry, error);
+}
+
+static enum status faulty_remove_upload(struct metadata_store *base, const char *id,
+					struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "remove_upload", error);
+
+	return status ? status : metadata_remove_upload(faulty(base)->inner, id, error);
+}
+
+static enum status faulty_list_uploads(struct metadata_store *base, int64_t touched_before,
+				       unsigned limit, upload_list_fn fn, void *context,
+				       struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_uploads", error);
+
+	return status ? status
+		      : metadata_list_uploads(faulty(base)->inner, touched_before, limit, fn,
+					      context, error);
+}
+
+static enum status faulty_get_mark(struct metadata_store *base, const char *name,
+				   int64_t *ret_value, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "get_mark", error);
+
+	return status ? status : metadata_get_mark(faulty(base)->inner, name, ret_value, error);
+}
+
+static enum status faulty_put_mark(struct metadata_store *base, const char *name, int64_t value,
+				   struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "put_mark", error);
+
+	return status ? status : metadata_put_mark(faulty(base)->inner, name, value, error);
+}
+
 static enum status faulty_check(struct metadata_store *base, struct error *error)
 {
 	enum status status = fault(faulty(base)->plan, "check", error);
@@ -193,6 +339,22 @@ static const struct metadata_store_ops faulty_ops = {
 	.remove_blob = faulty_remove_blob,
 	.get_document = faulty_get_document,
 	.put_document = faulty_put_document,
+	.list_tags_of = faulty_list_tags_of,
+	.list_referrers = faulty_list_referrers,
+	.get_link = faulty_get_link,
+	.remove_link = faulty_remove_link,
+	.list_links_of = faulty_list_links_of,
+	.get_repository = faulty_get_repository,
+	.put_repository = faulty_put_repository,
+	.remove_repository = faulty_remove_repository,
+	.list_repositories = faulty_list_repositories,
+	.create_upload = faulty_create_upload,
+	.get_upload = faulty_get_upload,
+	.advance_upload = faulty_advance_upload,
+	.remove_upload = faulty_remove_upload,
+	.list_uploads = faulty_list_uploads,
+	.get_mark = faulty_get_mark,
+	.put_mark = faulty_put_mark,
 	.check = faulty_check,
 	.free = faulty_free,
 };

@@ -169,6 +169,160 @@ static enum status metered_put_document(struct metadata_store *base, const char 
 		metadata_put_document(metered(base)->inner, repository, kind, key, entry, error));
 }
 
+static enum status metered_list_tags_of(struct metadata_store *base, const char *repository,
+					const struct digest *digest, unsigned limit, tag_list_fn fn,
+					void *context, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_tags_of", start,
+		   metadata_list_tags_of(metered(base)->inner, repository, digest, limit, fn,
+					 context, error));
+}
+
+static enum status metered_list_referrers(struct metadata_store *base, const char *repository,
+					  const struct digest *subject, const struct digest *after,
+					  referrer_list_fn fn, void *context, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_referrers", start,
+		   metadata_list_referrers(metered(base)->inner, repository, subject, after, fn,
+					   context, error));
+}
+
+static enum status metered_get_link(struct metadata_store *base, const char *repository,
+				    const struct digest *digest, uint64_t *ret_size,
+				    struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_link", start,
+		   metadata_get_link(metered(base)->inner, repository, digest, ret_size, error));
+}
+
+static enum status metered_remove_link(struct metadata_store *base, const char *repository,
+				       const struct digest *digest, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_link", start,
+		   metadata_remove_link(metered(base)->inner, repository, digest, error));
+}
+
+static enum status metered_list_links_of(struct metadata_store *base, const struct digest *digest,
+					 unsigned limit, repository_list_fn fn, void *context,
+					 struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_links_of", start,
+		   metadata_list_links_of(metered(base)->inner, digest, limit, fn, context, error));
+}
+
+static enum status metered_get_repository(struct metadata_store *base, const char *repository,
+					  struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_repository", start,
+		   metadata_get_repository(metered(base)->inner, repository, error));
+}
+
+static enum status metered_put_repository(struct metadata_store *base, const char *repository,
+					  struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_repository", start,
+		   metadata_put_repository(metered(base)->inner, repository, error));
+}
+
+static enum status metered_remove_repository(struct metadata_store *base, const char *repository,
+					     struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_repository", start,
+		   metadata_remove_repository(metered(base)->inner, repository, error));
+}
+
+static enum status metered_list_repositories(struct metadata_store *base, const char *after,
+					     unsigned limit, repository_list_fn fn, void *context,
+					     struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(
+		base, "list_repositories", start,
+		metadata_list_repositories(metered(base)->inner, after, limit, fn, context, error));
+}
+
+static enum status metered_create_upload(struct metadata_store *base, const char *id,
+					 const struct upload_entry *entry, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "create_upload", start,
+		   metadata_create_upload(metered(base)->inner, id, entry, error));
+}
+
+static enum status metered_get_upload(struct metadata_store *base, const char *id,
+				      struct upload_entry *ret, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_upload", start,
+		   metadata_get_upload(metered(base)->inner, id, ret, error));
+}
+
+static enum status metered_advance_upload(struct metadata_store *base, const char *id,
+					  const struct upload_entry *entry, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "advance_upload", start,
+		   metadata_advance_upload(metered(base)->inner, id, entry, error));
+}
+
+static enum status metered_remove_upload(struct metadata_store *base, const char *id,
+					 struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "remove_upload", start,
+		   metadata_remove_upload(metered(base)->inner, id, error));
+}
+
+static enum status metered_list_uploads(struct metadata_store *base, int64_t touched_before,
+					unsigned limit, upload_list_fn fn, void *context,
+					struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_uploads", start,
+		   metadata_list_uploads(metered(base)->inner, touched_before, limit, fn, context,
+					 error));
+}
+
+static enum status metered_get_mark(struct metadata_store *base, const char *name,
+				    int64_t *ret_value, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_mark", start,
+		   metadata_get_mark(metered(base)->inner, name, ret_value, error));
+}
+
+static enum status metered_put_mark(struct metadata_store *base, const char *name, int64_t value,
+				    struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "put_mark", start,
+		   metadata_put_mark(metered(base)->inner, name, value, error));
+}
+
 static enum status metered_check(struct metadata_store *base, struct error *error)
 {
 	int64_t start = clock_monotonic_us();
@@ -200,6 +354,22 @@ static const struct metadata_store_ops metered_ops = {
 	.remove_blob = metered_remove_blob,
 	.get_document = metered_get_document,
 	.put_document = metered_put_document,
+	.list_tags_of = metered_list_tags_of,
+	.list_referrers = metered_list_referrers,
+	.get_link = metered_get_link,
+	.remove_link = metered_remove_link,
+	.list_links_of = metered_list_links_of,
+	.get_repository = metered_get_repository,
+	.put_repository = metered_put_repository,
+	.remove_repository = metered_remove_repository,
+	.list_repositories = metered_list_repositories,
+	.create_upload = metered_create_upload,
+	.get_upload = metered_get_upload,
+	.advance_upload = metered_advance_upload,
+	.remove_upload = metered_remove_upload,
+	.list_uploads = metered_list_uploads,
+	.get_mark = metered_get_mark,
+	.put_mark = metered_put_mark,
 	.check = metered_check,
 	.free = metered_free,
 };

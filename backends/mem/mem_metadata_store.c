@@ -1,55 +1,10 @@
-#include "backends/mem/mem_metadata_store.h"
+#include "backends/mem/mem_metadata_internal.h"
 
-#include "backends/mem/sorted_table.h"
-#include "server/base/memory.h"
 #include "server/base/str.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Keys are their parts joined by a byte that no name holds and that sorts
- * before every byte of one, so that a repository's rows lie together, tags in
- * byte order. A document's key, free text, comes last. */
-#define JOIN "\x01"
-
-struct mem_metadata_store {
-	struct metadata_store base;
-	pthread_mutex_t lock; /* covers the tables; nothing is called under it */
-	struct sorted_table tags; /* repository, tag: struct tag_entry */
-	struct sorted_table manifests; /* repository, digest: struct manifest_entry */
-	struct sorted_table listed; /* repository, blob, manifest or "": size */
-	struct sorted_table blobs; /* digest: size */
-	struct sorted_table documents; /* repository, kind, key: struct document_entry */
-};
-
-static struct mem_metadata_store *mem_store(struct metadata_store *store)
-{
-	return container_of(store, struct mem_metadata_store, base);
-}
-
-static char *digest_key(const char *repository, const struct digest *digest)
-{
-	char text[DIGEST_TEXT_SIZE];
-
-	digest_format(digest, text);
-	return xasprintf("%s" JOIN "%s" JOIN, repository, text);
-}
-
-/* `manifest` NULL: a link. */
-static char *listed_key(const char *repository, const struct digest *digest,
-			const struct digest *manifest)
-{
-	char text[DIGEST_TEXT_SIZE];
-	char manifest_text[DIGEST_TEXT_SIZE] = "";
-
-	digest_format(digest, text);
-	if (manifest)
-		digest_format(manifest, manifest_text);
-	return xasprintf("%s" JOIN "%s" JOIN "%s", repository, text, manifest_text);
-}
-
-static enum status in_range(uint64_t number, struct error *error)
+enum status mem_in_range(uint64_t number, struct error *error)
 {
 	if (number > INT64_MAX)
 		return error_set(error, BW_INVALID, "%llu is more than the index can hold",
@@ -57,12 +12,12 @@ static enum status in_range(uint64_t number, struct error *error)
 	return BW_OK;
 }
 
-static enum status absent(const char *what, struct error *error)
+enum status mem_absent(const char *what, struct error *error)
 {
 	return error_set(error, BW_ABSENT, "%s is not in the index", what);
 }
 
-static char *copy_body(const char *body, size_t length)
+char *mem_copy_body(const char *body, size_t length)
 {
 	char *copy = xmalloc(length + 1);
 
@@ -70,6 +25,45 @@ static char *copy_body(const char *body, size_t length)
 		memcpy(copy, body, length);
 	copy[length] = '\0';
 	return copy;
+}
+
+/* ---- names ---- */
+
+void mem_names_add(struct mem_names *names, const char *name)
+{
+	names->names = xrealloc(names->names, (names->count + 1) * sizeof(*names->names));
+	names->names[names->count++] = xstrdup(name);
+}
+
+void mem_names_after(struct mem_names *names, const struct sorted_table *table, const char *prefix,
+		     const char *after, unsigned limit)
+{
+	char *from = xasprintf("%s%s", prefix, after);
+
+	for (size_t i = sorted_table_seek(table, from); i < table->count && names->count < limit;
+	     i++) {
+		const char *key = table->rows[i].key;
+
+		if (!str_starts_with(key, prefix))
+			break;
+		if (strcmp(key, from) != 0)
+			mem_names_add(names, key + strlen(prefix));
+	}
+	free(from);
+}
+
+enum status mem_names_tell(struct mem_names *names, bool (*fn)(void *context, const char *name),
+			   void *context)
+{
+	bool more = true;
+
+	for (size_t i = 0; i < names->count; i++) {
+		more = more && fn(context, names->names[i]);
+		free(names->names[i]);
+	}
+	free(names->names);
+	*names = (struct mem_names){0};
+	return BW_OK;
 }
 
 /* ---- tags ---- */
@@ -87,14 +81,14 @@ static enum status mem_get_tag(struct metadata_store *base, const char *reposito
 		*ret = *entry;
 	pthread_mutex_unlock(&store->lock);
 	free(key);
-	return entry ? BW_OK : absent("the tag", error);
+	return entry ? BW_OK : mem_absent("the tag", error);
 }
 
 static enum status mem_put_tag(struct metadata_store *base, const char *repository, const char *tag,
 			       const struct tag_entry *entry, struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	enum status status = in_range(entry->version, error);
+	enum status status = mem_in_range(entry->version, error);
 	const struct tag_entry *old;
 	char *key;
 	bool newer;
@@ -152,179 +146,44 @@ static enum status mem_remove_tag(struct metadata_store *base, const char *repos
 	return BW_OK;
 }
 
-/* The names, copied, so that no callback runs under the lock. */
-static char **tags_after(struct mem_metadata_store *store, const char *repository,
-			 const char *after, unsigned limit, size_t *ret_count)
-{
-	char *prefix = xasprintf("%s" JOIN, repository);
-	char *from = xasprintf("%s%s", prefix, after);
-	char **tags = NULL;
-	size_t count = 0;
-
-	pthread_mutex_lock(&store->lock);
-	for (size_t i = sorted_table_seek(&store->tags, from);
-	     i < store->tags.count && count < limit; i++) {
-		const char *key = store->tags.rows[i].key;
-
-		if (!str_starts_with(key, prefix))
-			break;
-		if (strcmp(key, from) == 0)
-			continue;
-		tags = xrealloc(tags, (count + 1) * sizeof(*tags));
-		tags[count++] = xstrdup(key + strlen(prefix));
-	}
-	pthread_mutex_unlock(&store->lock);
-	free(from);
-	free(prefix);
-	*ret_count = count;
-	return tags;
-}
-
 static enum status mem_list_tags(struct metadata_store *base, const char *repository,
 				 const char *after, unsigned limit, tag_list_fn fn, void *context,
 				 struct error *error)
 {
-	size_t count;
-	char **tags = tags_after(mem_store(base), repository, after, limit, &count);
-	bool more = true;
-
-	(void)error;
-	for (size_t i = 0; i < count; i++) {
-		more = more && fn(context, tags[i]);
-		free(tags[i]);
-	}
-	free(tags);
-	return BW_OK;
-}
-
-/* ---- manifests and what they list ---- */
-
-static void manifest_free(void *value)
-{
-	manifest_entry_release(value);
-	free(value);
-}
-
-static enum status mem_get_manifest(struct metadata_store *base, const char *repository,
-				    const struct digest *digest, struct manifest_entry *ret,
-				    struct error *error)
-{
 	struct mem_metadata_store *store = mem_store(base);
-	char *key = digest_key(repository, digest);
-	const struct manifest_entry *entry;
-
-	pthread_mutex_lock(&store->lock);
-	entry = sorted_table_get(&store->manifests, key);
-	if (entry) {
-		*ret = *entry;
-		ret->body = copy_body(entry->body, entry->body_length);
-	}
-	pthread_mutex_unlock(&store->lock);
-	free(key);
-	return entry ? BW_OK : absent("the manifest", error);
-}
-
-static void put_listed(struct mem_metadata_store *store, const char *repository,
-		       const struct listed_content *listed, const struct digest *manifest)
-{
-	char *key = listed_key(repository, &listed->digest, manifest);
-
-	sorted_table_put(&store->listed, key, xmemdup(&listed->size, sizeof(listed->size)));
-	free(key);
-}
-
-static enum status mem_put_manifest(struct metadata_store *base, const char *repository,
-				    const struct manifest_entry *entry,
-				    const struct listed_content *listed, size_t listed_count,
-				    struct error *error)
-{
-	struct mem_metadata_store *store = mem_store(base);
-	struct manifest_entry *copy;
-	char *key;
-
-	for (size_t i = 0; i < listed_count; i++)
-		if (in_range(listed[i].size, error))
-			return BW_INVALID;
-	key = digest_key(repository, &entry->digest);
-	pthread_mutex_lock(&store->lock);
-	if (!sorted_table_get(&store->manifests, key)) {
-		copy = xmemdup(entry, sizeof(*entry));
-		copy->body = copy_body(entry->body, entry->body_length);
-		sorted_table_put(&store->manifests, key, copy);
-	}
-	for (size_t i = 0; i < listed_count; i++)
-		put_listed(store, repository, &listed[i], &entry->digest);
-	pthread_mutex_unlock(&store->lock);
-	free(key);
-	return BW_OK;
-}
-
-static void remove_listed_by(struct sorted_table *listed, const char *repository,
-			     const struct digest *manifest)
-{
-	char text[DIGEST_TEXT_SIZE];
 	char *prefix = xasprintf("%s" JOIN, repository);
-	char *suffix;
-	size_t i = sorted_table_seek(listed, prefix);
-
-	digest_format(manifest, text);
-	suffix = xasprintf(JOIN "%s", text);
-	while (i < listed->count && str_starts_with(listed->rows[i].key, prefix)) {
-		if (str_ends_with(listed->rows[i].key, suffix))
-			sorted_table_remove_at(listed, i);
-		else
-			i++;
-	}
-	free(suffix);
-	free(prefix);
-}
-
-static enum status mem_remove_manifest(struct metadata_store *base, const char *repository,
-				       const struct digest *digest, struct error *error)
-{
-	struct mem_metadata_store *store = mem_store(base);
-	char *key = digest_key(repository, digest);
+	struct mem_names tags = {0};
 
 	(void)error;
 	pthread_mutex_lock(&store->lock);
-	sorted_table_remove(&store->manifests, key);
-	remove_listed_by(&store->listed, repository, digest);
-	pthread_mutex_unlock(&store->lock);
-	free(key);
-	return BW_OK;
-}
-
-static enum status mem_get_listed(struct metadata_store *base, const char *repository,
-				  const struct digest *digest, uint64_t *ret_size,
-				  struct error *error)
-{
-	struct mem_metadata_store *store = mem_store(base);
-	char *prefix = listed_key(repository, digest, NULL);
-	bool found;
-	size_t i;
-
-	pthread_mutex_lock(&store->lock);
-	i = sorted_table_seek(&store->listed, prefix);
-	found = i < store->listed.count && str_starts_with(store->listed.rows[i].key, prefix);
-	if (found)
-		*ret_size = *(const uint64_t *)store->listed.rows[i].value;
+	mem_names_after(&tags, &store->tags, prefix, after, limit);
 	pthread_mutex_unlock(&store->lock);
 	free(prefix);
-	return found ? BW_OK : absent("a listing of the blob", error);
+	return mem_names_tell(&tags, fn, context);
 }
 
-static enum status mem_put_link(struct metadata_store *base, const char *repository,
-				const struct listed_content *link, struct error *error)
+static enum status mem_list_tags_of(struct metadata_store *base, const char *repository,
+				    const struct digest *digest, unsigned limit, tag_list_fn fn,
+				    void *context, struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	enum status status = in_range(link->size, error);
+	char *prefix = xasprintf("%s" JOIN, repository);
+	struct mem_names tags = {0};
 
-	if (status)
-		return status;
+	(void)error;
 	pthread_mutex_lock(&store->lock);
-	put_listed(store, repository, link, NULL);
+	for (size_t i = sorted_table_seek(&store->tags, prefix);
+	     i < store->tags.count && tags.count < limit; i++) {
+		const struct sorted_row *row = &store->tags.rows[i];
+
+		if (!str_starts_with(row->key, prefix))
+			break;
+		if (digest_equals(&((const struct tag_entry *)row->value)->digest, digest))
+			mem_names_add(&tags, row->key + strlen(prefix));
+	}
 	pthread_mutex_unlock(&store->lock);
-	return BW_OK;
+	free(prefix);
+	return mem_names_tell(&tags, fn, context);
 }
 
 /* ---- blobs ---- */
@@ -342,14 +201,14 @@ static enum status mem_get_blob(struct metadata_store *base, const struct digest
 	if (size)
 		*ret_size = *size;
 	pthread_mutex_unlock(&store->lock);
-	return size ? BW_OK : absent("the blob", error);
+	return size ? BW_OK : mem_absent("the blob", error);
 }
 
 static enum status mem_put_blob(struct metadata_store *base, const struct digest *digest,
 				uint64_t size, int64_t stored_at, struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	enum status status = in_range(size, error);
+	enum status status = mem_in_range(size, error);
 	char key[DIGEST_TEXT_SIZE];
 
 	(void)stored_at; /* nothing here asks for it again */
@@ -396,11 +255,11 @@ static enum status mem_get_document(struct metadata_store *base, const char *rep
 	entry = sorted_table_get(&store->documents, key);
 	if (entry) {
 		*ret = *entry;
-		ret->body = copy_body(entry->body, entry->body_length);
+		ret->body = mem_copy_body(entry->body, entry->body_length);
 	}
 	pthread_mutex_unlock(&store->lock);
 	free(key);
-	return entry ? BW_OK : absent("the document", error);
+	return entry ? BW_OK : mem_absent("the document", error);
 }
 
 static enum status mem_put_document(struct metadata_store *base, const char *repository,
@@ -412,7 +271,7 @@ static enum status mem_put_document(struct metadata_store *base, const char *rep
 	struct document_entry *copy = xmemdup(entry, sizeof(*entry));
 
 	(void)error;
-	copy->body = copy_body(entry->body, entry->body_length);
+	copy->body = mem_copy_body(entry->body, entry->body_length);
 	pthread_mutex_lock(&store->lock);
 	sorted_table_put(&store->documents, key, copy);
 	pthread_mutex_unlock(&store->lock);
@@ -433,7 +292,11 @@ static void mem_free(struct metadata_store *base)
 
 	sorted_table_release(&store->tags);
 	sorted_table_release(&store->manifests);
+	sorted_table_release(&store->referrers);
 	sorted_table_release(&store->listed);
+	sorted_table_release(&store->repositories);
+	sorted_table_release(&store->uploads);
+	sorted_table_release(&store->marks);
 	sorted_table_release(&store->blobs);
 	sorted_table_release(&store->documents);
 	pthread_mutex_destroy(&store->lock);
@@ -457,6 +320,22 @@ static const struct metadata_store_ops mem_ops = {
 	.remove_blob = mem_remove_blob,
 	.get_document = mem_get_document,
 	.put_document = mem_put_document,
+	.list_tags_of = mem_list_tags_of,
+	.list_referrers = mem_list_referrers,
+	.get_link = mem_get_link,
+	.remove_link = mem_remove_link,
+	.list_links_of = mem_list_links_of,
+	.get_repository = mem_get_repository,
+	.put_repository = mem_put_repository,
+	.remove_repository = mem_remove_repository,
+	.list_repositories = mem_list_repositories,
+	.create_upload = mem_create_upload,
+	.get_upload = mem_get_upload,
+	.advance_upload = mem_advance_upload,
+	.remove_upload = mem_remove_upload,
+	.list_uploads = mem_list_uploads,
+	.get_mark = mem_get_mark,
+	.put_mark = mem_put_mark,
 	.check = mem_check,
 	.free = mem_free,
 };
@@ -467,8 +346,12 @@ struct metadata_store *mem_metadata_store_new(void)
 
 	store->base.ops = &mem_ops;
 	store->tags.free_value = free;
-	store->manifests.free_value = manifest_free;
+	store->manifests.free_value = mem_manifest_free;
+	store->referrers.free_value = free;
 	store->listed.free_value = free;
+	store->repositories.free_value = free;
+	store->uploads.free_value = mem_upload_free;
+	store->marks.free_value = free;
 	store->blobs.free_value = free;
 	store->documents.free_value = document_free;
 	pthread_mutex_init(&store->lock, NULL);

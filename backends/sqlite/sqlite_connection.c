@@ -243,6 +243,17 @@ enum status sqlite_run(struct sqlite_call *call, int *ret_changes)
 	return BW_OK;
 }
 
+enum status sqlite_each_name(struct sqlite_call *call, bool (*fn)(void *context, const char *name),
+			     void *context)
+{
+	enum status status;
+
+	while ((status = sqlite_row(call)) == BW_OK)
+		if (!fn(context, (const char *)sqlite3_column_text(call->statement, 0)))
+			return BW_OK;
+	return status == BW_ABSENT ? BW_OK : status;
+}
+
 enum status sqlite_transaction_begin(struct sqlite_call *call)
 {
 	sqlite_use(call, SQL_BEGIN);

@@ -18,7 +18,9 @@
 #define SQLITE_WAIT_MS 5000
 
 /* Digests are bound as their bytes: 32 are SHA-256, 64 SHA-512. A listing with
- * an empty manifest is a link. */
+ * an empty manifest is a link; x'' stands in the text, which is what lets SQLite
+ * use the index over links alone. A referrer's digest is bound as text, whose order
+ * is the one referrers are listed in. */
 #define STATEMENTS(X) \
 	X(SQL_BEGIN, "BEGIN IMMEDIATE") \
 	X(SQL_COMMIT, "COMMIT") \
@@ -38,11 +40,19 @@
 			  " WHERE repository = ?1 AND tag = ?2 AND version <= ?3") \
 	X(SQL_LIST_TAGS, "SELECT tag FROM tag WHERE repository = ?1 AND tag > ?2" \
 			 " ORDER BY tag LIMIT ?3") \
+	X(SQL_LIST_TAGS_OF, "SELECT tag FROM tag WHERE repository = ?1 AND digest = ?2" \
+			    " ORDER BY tag LIMIT ?3") \
 	X(SQL_GET_MANIFEST, "SELECT media_type, stored_at, body FROM manifest" \
 			    " WHERE repository = ?1 AND digest = ?2") \
 	X(SQL_PUT_MANIFEST, "INSERT INTO manifest (repository, digest, media_type, stored_at," \
 			    " body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING") \
 	X(SQL_REMOVE_MANIFEST, "DELETE FROM manifest WHERE repository = ?1 AND digest = ?2") \
+	X(SQL_PUT_REFERRER, "INSERT INTO referrer (repository, subject, manifest, descriptor)" \
+			    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING") \
+	X(SQL_REMOVE_REFERRER, "DELETE FROM referrer WHERE repository = ?1 AND manifest = ?2") \
+	X(SQL_LIST_REFERRERS, "SELECT manifest, descriptor FROM referrer" \
+			      " WHERE repository = ?1 AND subject = ?2 AND manifest > ?3" \
+			      " ORDER BY manifest") \
 	X(SQL_GET_LISTED, "SELECT size FROM listed WHERE repository = ?1 AND digest = ?2" \
 			  " LIMIT 1") \
 	X(SQL_PUT_LISTED, "INSERT INTO listed (repository, digest, manifest, size)" \
@@ -50,6 +60,36 @@
 			  " ON CONFLICT (repository, digest, manifest)" \
 			  " DO UPDATE SET size = excluded.size") \
 	X(SQL_REMOVE_LISTED, "DELETE FROM listed WHERE repository = ?1 AND manifest = ?2") \
+	X(SQL_GET_LINK, "SELECT size FROM listed WHERE repository = ?1 AND digest = ?2" \
+			" AND manifest = x''") \
+	X(SQL_REMOVE_LINK, "DELETE FROM listed WHERE repository = ?1 AND digest = ?2" \
+			   " AND manifest = x''") \
+	X(SQL_LIST_LINKS_OF, "SELECT repository FROM listed WHERE digest = ?1" \
+			     " AND manifest = x'' ORDER BY repository LIMIT ?2") \
+	X(SQL_GET_REPOSITORY, "SELECT 1 FROM repository WHERE name = ?1") \
+	X(SQL_PUT_REPOSITORY, "INSERT INTO repository (name) VALUES (?1)" \
+			      " ON CONFLICT DO NOTHING") \
+	X(SQL_REMOVE_REPOSITORY, "DELETE FROM repository WHERE name = ?1") \
+	X(SQL_LIST_REPOSITORIES, "SELECT name FROM repository WHERE name > ?1" \
+				 " ORDER BY name LIMIT ?2") \
+	X(SQL_IN_USE, "SELECT 1 WHERE EXISTS (SELECT 1 FROM tag WHERE repository = ?1)" \
+		      " OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)" \
+		      " OR EXISTS (SELECT 1 FROM listed WHERE repository = ?1" \
+		      " AND manifest = x'')") \
+	X(SQL_CREATE_UPLOAD, "INSERT INTO upload (id, repository, caller, revision, started_at," \
+			     " touched_at, state) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)" \
+			     " ON CONFLICT DO NOTHING") \
+	X(SQL_GET_UPLOAD, "SELECT repository, caller, revision, started_at, touched_at, state" \
+			  " FROM upload WHERE id = ?1") \
+	X(SQL_ADVANCE_UPLOAD, "UPDATE upload SET revision = revision + 1, touched_at = ?3," \
+			      " state = ?4 WHERE id = ?1 AND revision = ?2") \
+	X(SQL_HAS_UPLOAD, "SELECT 1 FROM upload WHERE id = ?1") \
+	X(SQL_REMOVE_UPLOAD, "DELETE FROM upload WHERE id = ?1") \
+	X(SQL_LIST_UPLOADS, "SELECT id FROM upload WHERE touched_at < ?1" \
+			    " ORDER BY touched_at, id LIMIT ?2") \
+	X(SQL_GET_MARK, "SELECT value FROM mark WHERE name = ?1") \
+	X(SQL_PUT_MARK, "INSERT INTO mark (name, value) VALUES (?1, ?2)" \
+			" ON CONFLICT (name) DO UPDATE SET value = excluded.value") \
 	X(SQL_GET_BLOB, "SELECT size FROM blob WHERE digest = ?1") \
 	X(SQL_PUT_BLOB, "INSERT INTO blob (digest, size, stored_at) VALUES (?1, ?2, ?3)" \
 			" ON CONFLICT (digest) DO UPDATE SET size = excluded.size") \
@@ -76,6 +116,7 @@ struct sqlite_connection {
 struct sqlite_store {
 	struct metadata_store base;
 	char *path;
+	int in_use; /* the descriptor that tells other processes; see sqlite_open.c */
 	atomic_bool suspect; /* PATH.suspect was written */
 
 	/* Covers what follows. Connections are opened and used outside it. */
@@ -94,12 +135,23 @@ static inline struct sqlite_store *sqlite_store_of(struct metadata_store *store)
 
 /* ---- sqlite_schema.c ---- */
 
+/* Makes the tables of a new file, or brings those of an older version up to date,
+ * in one transaction. */
+enum status sqlite_schema_prepare(sqlite3 *db, const char *path, struct error *error);
+
+/* What a connection to `path` said last. */
+enum status sqlite_db_failed(sqlite3 *db, const char *path, struct error *error);
+enum status sqlite_script(sqlite3 *db, const char *path, const char *sql, struct error *error);
+
+/* ---- sqlite_open.c ---- */
+
 /* Opens a file that is known to be fine, with our settings. */
 enum status sqlite_open_more(const char *path, sqlite3 **ret_db, struct error *error);
-/* Makes or opens the file for the first connection of this process, setting a
- * damaged one aside. */
-enum status sqlite_open_first(const char *path, sqlite3 **ret_db, bool *ret_rebuilt,
-			      struct error *error);
+/* Makes or opens the file for the first connection of a store, setting a damaged
+ * one aside unless somebody else is using it. *ret_in_use is to be closed after
+ * the last connection. */
+enum status sqlite_open_first(const char *path, sqlite3 **ret_db, int *ret_in_use,
+			      bool *ret_rebuilt, struct error *error);
 /* Makes the next start look closely; best effort. */
 void sqlite_mark_suspect(const char *path);
 
@@ -138,12 +190,18 @@ enum status sqlite_row(struct sqlite_call *call);
 /* Runs a statement that gives no rows; *ret_changes (may be NULL) rows changed. */
 enum status sqlite_run(struct sqlite_call *call, int *ret_changes);
 
+/* Runs the statement to its end, or until fn stops it, and gives each row's first
+ * column to fn. */
+enum status sqlite_each_name(struct sqlite_call *call, bool (*fn)(void *context, const char *name),
+			     void *context);
+
 enum status sqlite_transaction_begin(struct sqlite_call *call);
 /* Commits when `status` is BW_OK, else rolls back and returns it. */
 enum status sqlite_transaction_end(struct sqlite_call *call, enum status status);
 
 /* A column of the row, copied. False when the database holds nonsense there. */
 bool sqlite_column_digest(struct sqlite_call *call, int column, struct digest *ret);
+/* NUL-terminated; the caller frees it. */
 char *sqlite_column_body(struct sqlite_call *call, int column, size_t *ret_length);
 void sqlite_column_media_type(struct sqlite_call *call, int column, char target[MEDIA_TYPE_MAX]);
 
@@ -167,8 +225,11 @@ enum status sqlite_remove_tag(struct metadata_store *base, const char *repositor
 			      uint64_t version, struct error *error);
 enum status sqlite_list_tags(struct metadata_store *base, const char *repository, const char *after,
 			     unsigned limit, tag_list_fn fn, void *context, struct error *error);
+enum status sqlite_list_tags_of(struct metadata_store *base, const char *repository,
+				const struct digest *digest, unsigned limit, tag_list_fn fn,
+				void *context, struct error *error);
 
-/* sqlite_manifests.c */
+/* sqlite_manifests.c: manifests, and their referrers */
 enum status sqlite_get_manifest(struct metadata_store *base, const char *repository,
 				const struct digest *digest, struct manifest_entry *ret,
 				struct error *error);
@@ -178,10 +239,50 @@ enum status sqlite_put_manifest(struct metadata_store *base, const char *reposit
 				struct error *error);
 enum status sqlite_remove_manifest(struct metadata_store *base, const char *repository,
 				   const struct digest *digest, struct error *error);
+enum status sqlite_list_referrers(struct metadata_store *base, const char *repository,
+				  const struct digest *subject, const struct digest *after,
+				  referrer_list_fn fn, void *context, struct error *error);
+
+/* sqlite_links.c: what may be read where */
+enum status sqlite_put_listed(struct sqlite_call *call, const char *repository,
+			      const struct listed_content *listed, const struct digest *manifest);
 enum status sqlite_get_listed(struct metadata_store *base, const char *repository,
 			      const struct digest *digest, uint64_t *ret_size, struct error *error);
 enum status sqlite_put_link(struct metadata_store *base, const char *repository,
 			    const struct listed_content *link, struct error *error);
+
+enum status sqlite_get_link(struct metadata_store *base, const char *repository,
+			    const struct digest *digest, uint64_t *ret_size, struct error *error);
+enum status sqlite_remove_link(struct metadata_store *base, const char *repository,
+			       const struct digest *digest, struct error *error);
+enum status sqlite_list_links_of(struct metadata_store *base, const struct digest *digest,
+				 unsigned limit, repository_list_fn fn, void *context,
+				 struct error *error);
+
+/* sqlite_catalog.c: the catalog, and marks */
+enum status sqlite_get_repository(struct metadata_store *base, const char *repository,
+				  struct error *error);
+enum status sqlite_put_repository(struct metadata_store *base, const char *repository,
+				  struct error *error);
+enum status sqlite_remove_repository(struct metadata_store *base, const char *repository,
+				     struct error *error);
+enum status sqlite_list_repositories(struct metadata_store *base, const char *after, unsigned limit,
+				     repository_list_fn fn, void *context, struct error *error);
+enum status sqlite_get_mark(struct metadata_store *base, const char *name, int64_t *ret_value,
+			    struct error *error);
+enum status sqlite_put_mark(struct metadata_store *base, const char *name, int64_t value,
+			    struct error *error);
+
+/* sqlite_uploads.c */
+enum status sqlite_create_upload(struct metadata_store *base, const char *id,
+				 const struct upload_entry *entry, struct error *error);
+enum status sqlite_get_upload(struct metadata_store *base, const char *id, struct upload_entry *ret,
+			      struct error *error);
+enum status sqlite_advance_upload(struct metadata_store *base, const char *id,
+				  const struct upload_entry *entry, struct error *error);
+enum status sqlite_remove_upload(struct metadata_store *base, const char *id, struct error *error);
+enum status sqlite_list_uploads(struct metadata_store *base, int64_t touched_before, unsigned limit,
+				upload_list_fn fn, void *context, struct error *error);
 
 /* sqlite_blobs.c: blobs and documents */
 enum status sqlite_get_blob(struct metadata_store *base, const struct digest *digest,

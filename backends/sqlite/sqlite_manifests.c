@@ -1,26 +1,11 @@
 #include "backends/sqlite/sqlite_internal.h"
 
-/* A digest of no bytes: the listing is a link and came with no manifest. */
-static void bind_no_manifest(struct sqlite_call *call, int index)
-{
-	sqlite_bind_bytes(call, index, NULL, 0);
-}
-
-static void use_content(struct sqlite_call *call, enum sqlite_statement statement,
-			const char *repository, const struct digest *digest)
+static void use_manifest(struct sqlite_call *call, enum sqlite_statement statement,
+			 const char *repository, const struct digest *digest)
 {
 	sqlite_use(call, statement);
 	sqlite_bind_string(call, 1, repository);
 	sqlite_bind_digest(call, 2, digest);
-}
-
-static enum status absent(const char *what, const char *repository, const struct digest *digest,
-			  struct error *error)
-{
-	char text[DIGEST_TEXT_SIZE];
-
-	digest_format(digest, text);
-	return error_set(error, BW_ABSENT, "%s %s@%s is not in the index", what, repository, text);
 }
 
 enum status sqlite_get_manifest(struct metadata_store *base, const char *repository,
@@ -28,11 +13,12 @@ enum status sqlite_get_manifest(struct metadata_store *base, const char *reposit
 				struct error *error)
 {
 	struct sqlite_call call;
+	char text[DIGEST_TEXT_SIZE];
 	enum status status = sqlite_begin(&call, base, FOR_READING, error);
 
 	if (status)
 		return status;
-	use_content(&call, SQL_GET_MANIFEST, repository, digest);
+	use_manifest(&call, SQL_GET_MANIFEST, repository, digest);
 	status = sqlite_row(&call);
 	if (status == BW_OK) {
 		*ret = (struct manifest_entry){.digest = *digest};
@@ -40,21 +26,34 @@ enum status sqlite_get_manifest(struct metadata_store *base, const char *reposit
 		ret->stored_at = sqlite3_column_int64(call.statement, 1);
 		ret->body = sqlite_column_body(&call, 2, &ret->body_length);
 	} else if (status == BW_ABSENT) {
-		absent("manifest", repository, digest, error);
+		digest_format(digest, text);
+		error_set(error, BW_ABSENT, "manifest %s@%s is not in the index", repository, text);
 	}
 	sqlite_end(&call);
 	return status;
 }
 
-static enum status put_listed(struct sqlite_call *call, const char *repository,
-			      const struct listed_content *listed, const struct digest *manifest)
+static enum status put_body(struct sqlite_call *call, const char *repository,
+			    const struct manifest_entry *entry)
 {
-	use_content(call, SQL_PUT_LISTED, repository, &listed->digest);
-	if (manifest)
-		sqlite_bind_digest(call, 3, manifest);
-	else
-		bind_no_manifest(call, 3);
-	sqlite_bind_number(call, 4, (int64_t)listed->size);
+	use_manifest(call, SQL_PUT_MANIFEST, repository, &entry->digest);
+	sqlite_bind_string(call, 3, entry->media_type);
+	sqlite_bind_number(call, 4, entry->stored_at);
+	sqlite_bind_bytes(call, 5, entry->body, entry->body_length);
+	return sqlite_run(call, NULL);
+}
+
+static enum status put_referrer(struct sqlite_call *call, const char *repository,
+				const struct manifest_entry *entry)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	if (entry->subject.algorithm == DIGEST_NONE)
+		return BW_OK;
+	digest_format(&entry->digest, text);
+	use_manifest(call, SQL_PUT_REFERRER, repository, &entry->subject);
+	sqlite_bind_string(call, 3, text);
+	sqlite_bind_string(call, 4, entry->referrer);
 	return sqlite_run(call, NULL);
 }
 
@@ -62,15 +61,12 @@ static enum status put_rows(struct sqlite_call *call, const char *repository,
 			    const struct manifest_entry *entry, const struct listed_content *listed,
 			    size_t listed_count)
 {
-	enum status status;
+	enum status status = put_body(call, repository, entry);
 
-	use_content(call, SQL_PUT_MANIFEST, repository, &entry->digest);
-	sqlite_bind_string(call, 3, entry->media_type);
-	sqlite_bind_number(call, 4, entry->stored_at);
-	sqlite_bind_bytes(call, 5, entry->body, entry->body_length);
-	status = sqlite_run(call, NULL);
+	if (!status)
+		status = put_referrer(call, repository, entry);
 	for (size_t i = 0; i < listed_count && !status; i++)
-		status = put_listed(call, repository, &listed[i], &entry->digest);
+		status = sqlite_put_listed(call, repository, &listed[i], &entry->digest);
 	return status;
 }
 
@@ -80,12 +76,12 @@ enum status sqlite_put_manifest(struct metadata_store *base, const char *reposit
 				struct error *error)
 {
 	struct sqlite_call call;
-	enum status status;
+	enum status status = manifest_entry_check(entry, error);
 
-	for (size_t i = 0; i < listed_count; i++)
-		if (sqlite_check_number(listed[i].size, error))
-			return BW_INVALID;
-	status = sqlite_begin(&call, base, FOR_WRITING, error);
+	for (size_t i = 0; i < listed_count && !status; i++)
+		status = sqlite_check_number(listed[i].size, error);
+	if (!status)
+		status = sqlite_begin(&call, base, FOR_WRITING, error);
 	if (status)
 		return status;
 	status = sqlite_transaction_begin(&call);
@@ -97,6 +93,27 @@ enum status sqlite_put_manifest(struct metadata_store *base, const char *reposit
 	return status;
 }
 
+static enum status remove_rows(struct sqlite_call *call, const char *repository,
+			       const struct digest *digest)
+{
+	char text[DIGEST_TEXT_SIZE];
+	enum status status;
+
+	use_manifest(call, SQL_REMOVE_MANIFEST, repository, digest);
+	status = sqlite_run(call, NULL);
+	if (status)
+		return status;
+	use_manifest(call, SQL_REMOVE_LISTED, repository, digest);
+	status = sqlite_run(call, NULL);
+	if (status)
+		return status;
+	digest_format(digest, text);
+	sqlite_use(call, SQL_REMOVE_REFERRER);
+	sqlite_bind_string(call, 1, repository);
+	sqlite_bind_string(call, 2, text);
+	return sqlite_run(call, NULL);
+}
+
 enum status sqlite_remove_manifest(struct metadata_store *base, const char *repository,
 				   const struct digest *digest, struct error *error)
 {
@@ -106,48 +123,44 @@ enum status sqlite_remove_manifest(struct metadata_store *base, const char *repo
 	if (status)
 		return status;
 	status = sqlite_transaction_begin(&call);
-	if (!status) {
-		use_content(&call, SQL_REMOVE_MANIFEST, repository, digest);
-		status = sqlite_run(&call, NULL);
-		if (!status) {
-			use_content(&call, SQL_REMOVE_LISTED, repository, digest);
-			status = sqlite_run(&call, NULL);
-		}
-		status = sqlite_transaction_end(&call, status);
-	}
+	if (!status)
+		status = sqlite_transaction_end(&call, remove_rows(&call, repository, digest));
 	sqlite_end(&call);
 	return status;
 }
 
-enum status sqlite_get_listed(struct metadata_store *base, const char *repository,
-			      const struct digest *digest, uint64_t *ret_size, struct error *error)
+static enum status each_referrer(struct sqlite_call *call, referrer_list_fn fn, void *context)
+{
+	enum status status;
+
+	while ((status = sqlite_row(call)) == BW_OK) {
+		const char *text = (const char *)sqlite3_column_text(call->statement, 0);
+		struct digest digest;
+
+		if (!text ||
+		    !digest_parse(text, (size_t)sqlite3_column_bytes(call->statement, 0), &digest))
+			return sqlite_nonsense(call);
+		if (!fn(context, &digest, (const char *)sqlite3_column_text(call->statement, 1)))
+			return BW_OK;
+	}
+	return status == BW_ABSENT ? BW_OK : status;
+}
+
+enum status sqlite_list_referrers(struct metadata_store *base, const char *repository,
+				  const struct digest *subject, const struct digest *after,
+				  referrer_list_fn fn, void *context, struct error *error)
 {
 	struct sqlite_call call;
+	char after_text[DIGEST_TEXT_SIZE] = "";
 	enum status status = sqlite_begin(&call, base, FOR_READING, error);
 
 	if (status)
 		return status;
-	use_content(&call, SQL_GET_LISTED, repository, digest);
-	status = sqlite_row(&call);
-	if (status == BW_OK)
-		*ret_size = (uint64_t)sqlite3_column_int64(call.statement, 0);
-	else if (status == BW_ABSENT)
-		absent("a listing of", repository, digest, error);
-	sqlite_end(&call);
-	return status;
-}
-
-enum status sqlite_put_link(struct metadata_store *base, const char *repository,
-			    const struct listed_content *link, struct error *error)
-{
-	struct sqlite_call call;
-	enum status status = sqlite_check_number(link->size, error);
-
-	if (!status)
-		status = sqlite_begin(&call, base, FOR_WRITING, error);
-	if (status)
-		return status;
-	status = put_listed(&call, repository, link, NULL);
+	if (after)
+		digest_format(after, after_text);
+	use_manifest(&call, SQL_LIST_REFERRERS, repository, subject);
+	sqlite_bind_string(&call, 3, after_text);
+	status = each_referrer(&call, fn, context);
 	sqlite_end(&call);
 	return status;
 }

@@ -3,6 +3,7 @@
 #include "backends/sqlite/sqlite_internal.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* SQLite goes on happily with a file that has no name any more. */
 static enum status check_not_moved(struct sqlite_call *call)
@@ -52,6 +53,7 @@ static void sqlite_free(struct metadata_store *base)
 	}
 	/* The last to close writes the log back into the file. */
 	sqlite_connection_free(store->writer);
+	close(store->in_use);
 	pthread_cond_destroy(&store->writer_back);
 	pthread_cond_destroy(&store->reader_back);
 	pthread_mutex_destroy(&store->lock);
@@ -76,6 +78,22 @@ static const struct metadata_store_ops sqlite_ops = {
 	.remove_blob = sqlite_remove_blob,
 	.get_document = sqlite_get_document,
 	.put_document = sqlite_put_document,
+	.list_tags_of = sqlite_list_tags_of,
+	.list_referrers = sqlite_list_referrers,
+	.get_link = sqlite_get_link,
+	.remove_link = sqlite_remove_link,
+	.list_links_of = sqlite_list_links_of,
+	.get_repository = sqlite_get_repository,
+	.put_repository = sqlite_put_repository,
+	.remove_repository = sqlite_remove_repository,
+	.list_repositories = sqlite_list_repositories,
+	.create_upload = sqlite_create_upload,
+	.get_upload = sqlite_get_upload,
+	.advance_upload = sqlite_advance_upload,
+	.remove_upload = sqlite_remove_upload,
+	.list_uploads = sqlite_list_uploads,
+	.get_mark = sqlite_get_mark,
+	.put_mark = sqlite_put_mark,
 	.check = sqlite_check,
 	.free = sqlite_free,
 };
@@ -85,13 +103,15 @@ enum status sqlite_store_new(const char *path, struct metadata_store **ret_store
 {
 	struct sqlite_store *store;
 	sqlite3 *db = NULL;
-	enum status status = sqlite_open_first(path, &db, ret_rebuilt, error);
+	int in_use = -1;
+	enum status status = sqlite_open_first(path, &db, &in_use, ret_rebuilt, error);
 
 	if (status)
 		return status;
 	store = xcalloc(1, sizeof(*store));
 	store->base.ops = &sqlite_ops;
 	store->path = xstrdup(path);
+	store->in_use = in_use;
 	store->writer = sqlite_connection_new(db);
 	pthread_mutex_init(&store->lock, NULL);
 	cond_init(&store->writer_back);

@@ -111,9 +111,25 @@ enum status sqlite_list_tags(struct metadata_store *base, const char *repository
 		return status;
 	use_tag(&call, SQL_LIST_TAGS, repository, after);
 	sqlite_bind_number(&call, 3, limit);
-	while ((status = sqlite_row(&call)) == BW_OK)
-		if (!fn(context, (const char *)sqlite3_column_text(call.statement, 0)))
-			break;
+	status = sqlite_each_name(&call, fn, context);
 	sqlite_end(&call);
-	return status == BW_ABSENT ? BW_OK : status;
+	return status;
+}
+
+enum status sqlite_list_tags_of(struct metadata_store *base, const char *repository,
+				const struct digest *digest, unsigned limit, tag_list_fn fn,
+				void *context, struct error *error)
+{
+	struct sqlite_call call;
+	enum status status = sqlite_begin(&call, base, FOR_READING, error);
+
+	if (status)
+		return status;
+	sqlite_use(&call, SQL_LIST_TAGS_OF);
+	sqlite_bind_string(&call, 1, repository);
+	sqlite_bind_digest(&call, 2, digest);
+	sqlite_bind_number(&call, 3, limit);
+	status = sqlite_each_name(&call, fn, context);
+	sqlite_end(&call);
+	return status;
 }

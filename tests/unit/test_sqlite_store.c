@@ -180,10 +180,10 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 
 	put_tags(store, 1);
 	metadata_store_free(store);
-	run_sql(fixture->path, "PRAGMA user_version = 2");
-	assert_refused(fixture->path, BW_UNSUPPORTED, "version 2");
+	run_sql(fixture->path, "PRAGMA user_version = 99");
+	assert_refused(fixture->path, BW_UNSUPPORTED, "version 99");
 	assert_int_equal(count_set_aside(fixture, NULL), 0);
-	run_sql(fixture->path, "PRAGMA user_version = 1");
+	run_sql(fixture->path, "PRAGMA user_version = 2");
 	store = open_index(fixture->path, false);
 	assert_int_equal(get_tag(store, "v0", NULL), BW_OK);
 	metadata_store_free(store);
@@ -206,10 +206,13 @@ static void a_path_that_cannot_be_is_refused(void **state)
 	struct fixture *fixture = *state;
 	char *below = xasprintf("%s/file/index.db", fixture->scratch);
 	char *file = xasprintf("%s/file", fixture->scratch);
+	char *folder = xasprintf("%s/folder", fixture->scratch);
 
+	assert_int_equal(mkdir(folder, 0700), 0);
 	close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-	assert_refused(fixture->scratch, BW_IO, "unable to open");
+	assert_refused(folder, BW_IO, "unable to open");
 	assert_refused(below, BW_IO, strerror(ENOTDIR));
+	free(folder);
 	free(below);
 	free(file);
 }
