@@ -255,3 +255,84 @@ out:
 	object_close(reader);
 	return status;
 }
+
+/* ---- parts ---- */
+
+bool object_upload_valid(const char *upload)
+{
+	size_t length = strnlen(upload, UPLOAD_ID_MAX + 1);
+
+	return length >= 1 && length <= UPLOAD_ID_MAX &&
+	       strspn(upload, "0123456789abcdef") == length;
+}
+
+static enum status check_upload(const char *upload, struct error *error)
+{
+	if (object_upload_valid(upload))
+		return BW_OK;
+	return error_set(error, BW_INVALID, "not the name of an upload");
+}
+
+static enum status check_part(const struct object_part *part, struct error *error)
+{
+	size_t length = strnlen(part->name, PART_NAME_SIZE);
+	bool valid = length >= 1 && length < PART_NAME_SIZE;
+
+	for (size_t i = 0; i < length && valid; i++)
+		valid = part->name[i] > ' ' && part->name[i] < 0x7f && part->name[i] != '"' &&
+			part->name[i] != '\'' && part->name[i] != '\\';
+	return valid ? BW_OK : error_set(error, BW_INVALID, "not the name of a part");
+}
+
+enum status object_part_create(struct object_store *store, const char *upload, unsigned part_number,
+			       struct part_writer **ret_writer, struct error *error)
+{
+	enum status status = check_upload(upload, error);
+
+	if (!status && part_number == 0)
+		status = error_set(error, BW_INVALID, "upload %s: parts count from 1", upload);
+	return status ? status
+		      : store->ops->part_create(store, upload, part_number, ret_writer, error);
+}
+
+enum status object_part_open(struct object_store *store, const char *upload,
+			     const struct object_part *part, struct object_reader **ret_reader,
+			     struct error *error)
+{
+	enum status status = check_upload(upload, error);
+
+	if (!status)
+		status = check_part(part, error);
+	return status ? status : store->ops->part_open(store, upload, part, ret_reader, error);
+}
+
+enum status object_part_remove(struct object_store *store, const char *upload,
+			       const struct object_part *part, struct error *error)
+{
+	enum status status = check_upload(upload, error);
+
+	if (!status)
+		status = check_part(part, error);
+	return status ? status : store->ops->part_remove(store, upload, part, error);
+}
+
+enum status object_parts_commit(struct object_store *store, const char *upload,
+				const struct object_part *parts, size_t count, const char *key,
+				struct error *error)
+{
+	enum status status = check_upload(upload, error);
+
+	if (!status)
+		status = check_key(key, error);
+	for (size_t i = 0; i < count && !status; i++)
+		status = check_part(&parts[i], error);
+	return status ? status : store->ops->parts_commit(store, upload, parts, count, key, error);
+}
+
+enum status object_parts_discard(struct object_store *store, const char *upload,
+				 struct error *error)
+{
+	enum status status = check_upload(upload, error);
+
+	return status ? status : store->ops->parts_discard(store, upload, error);
+}

@@ -242,35 +242,24 @@ enum status object_list(struct object_store *store, const char *prefix, const ch
 enum status object_get(struct object_store *store, const char *key, size_t max, char **ret_bytes,
 		       size_t *ret_length, struct error *error);
 
-static inline enum status object_part_create(struct object_store *store, const char *upload,
-					     unsigned part_number, struct part_writer **ret_writer,
-					     struct error *error)
-{
-	return store->ops->part_create(store, upload, part_number, ret_writer, error);
-}
+/* 1 to 64 of [0-9a-f]; the wrappers refuse others with BW_INVALID, and parts whose
+ * name is no part's. */
+#define UPLOAD_ID_MAX 64
+bool object_upload_valid(const char *upload);
 
-static inline enum status object_part_open(struct object_store *store, const char *upload,
-					   const struct object_part *part,
-					   struct object_reader **ret_reader, struct error *error)
-{
-	return store->ops->part_open(store, upload, part, ret_reader, error);
-}
-
-static inline enum status object_part_remove(struct object_store *store, const char *upload,
-					     const struct object_part *part, struct error *error)
-{
-	return store->ops->part_remove(store, upload, part, error);
-}
-
+enum status object_part_create(struct object_store *store, const char *upload, unsigned part_number,
+			       struct part_writer **ret_writer, struct error *error);
+enum status object_part_open(struct object_store *store, const char *upload,
+			     const struct object_part *part, struct object_reader **ret_reader,
+			     struct error *error);
+enum status object_part_remove(struct object_store *store, const char *upload,
+			       const struct object_part *part, struct error *error);
 enum status object_parts_commit(struct object_store *store, const char *upload,
 				const struct object_part *parts, size_t count, const char *key,
 				struct error *error);
 
-static inline enum status object_parts_discard(struct object_store *store, const char *upload,
-					       struct error *error)
-{
-	return store->ops->parts_discard(store, upload, error);
-}
+enum status object_parts_discard(struct object_store *store, const char *upload,
+				 struct error *error);
 
 static inline enum status object_parts_list(struct object_store *store, part_list_fn fn,
 					    void *context, struct error *error)

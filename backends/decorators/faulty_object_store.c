@@ -23,6 +23,12 @@ struct faulty_writer {
 	struct fault_plan *plan;
 };
 
+struct faulty_part_writer {
+	struct part_writer base;
+	struct part_writer *inner;
+	struct fault_plan *plan;
+};
+
 static struct faulty_object_store *faulty(struct object_store *store)
 {
 	return container_of(store, struct faulty_object_store, base);
@@ -67,26 +73,30 @@ static const struct object_reader_ops faulty_reader_ops = {
 	.close = reader_close,
 };
 
+static struct object_reader *wrap_reader(struct fault_plan *plan, struct object_reader *inner)
+{
+	struct faulty_reader *reader = xmalloc(sizeof(*reader));
+
+	*reader = (struct faulty_reader){
+		.base = {.ops = &faulty_reader_ops, .info = inner->info},
+		.inner = inner,
+		.plan = plan,
+	};
+	return &reader->base;
+}
+
 static enum status faulty_open(struct object_store *base, const char *key,
 			       struct object_reader **ret_reader, struct error *error)
 {
 	struct faulty_object_store *store = faulty(base);
 	struct object_reader *inner = NULL;
-	struct faulty_reader *reader;
 	enum status status = fault(store->plan, "open", error);
 
 	if (!status)
 		status = object_open(store->inner, key, &inner, error);
-	if (status)
-		return status;
-	reader = xmalloc(sizeof(*reader));
-	*reader = (struct faulty_reader){
-		.base = {.ops = &faulty_reader_ops, .info = inner->info},
-		.inner = inner,
-		.plan = store->plan,
-	};
-	*ret_reader = &reader->base;
-	return BW_OK;
+	if (!status)
+		*ret_reader = wrap_reader(store->plan, inner);
+	return status;
 }
 
 static enum status faulty_put(struct object_store *base, const char *key, const void *bytes,
@@ -164,6 +174,120 @@ static enum status faulty_adopt(struct object_store *base, const char *key, cons
 	return status ? status : object_adopt(faulty(base)->inner, key, path, error);
 }
 
+/* ---- parts ---- */
+
+static enum status part_write(struct part_writer *base, const void *bytes, size_t length,
+			      struct error *error)
+{
+	struct faulty_part_writer *writer = container_of(base, struct faulty_part_writer, base);
+	enum status status = fault(writer->plan, "part_write", error);
+
+	return status ? status : object_part_write(writer->inner, bytes, length, error);
+}
+
+static void part_abort(struct part_writer *base)
+{
+	struct faulty_part_writer *writer = container_of(base, struct faulty_part_writer, base);
+
+	object_part_abort(writer->inner);
+	free(writer);
+}
+
+static enum status part_finish(struct part_writer *base, struct object_part *ret_part,
+			       struct error *error)
+{
+	struct faulty_part_writer *writer = container_of(base, struct faulty_part_writer, base);
+	enum status status = fault(writer->plan, "part_finish", error);
+
+	if (status) {
+		part_abort(base);
+		return status;
+	}
+	status = object_part_finish(writer->inner, ret_part, error);
+	free(writer);
+	return status;
+}
+
+static const struct part_writer_ops faulty_part_writer_ops = {
+	.write = part_write,
+	.finish = part_finish,
+	.abort = part_abort,
+};
+
+static enum status faulty_part_create(struct object_store *base, const char *upload,
+				      unsigned part_number, struct part_writer **ret_writer,
+				      struct error *error)
+{
+	struct faulty_object_store *store = faulty(base);
+	struct part_writer *inner = NULL;
+	struct faulty_part_writer *writer;
+	enum status status = fault(store->plan, "part_create", error);
+
+	if (!status)
+		status = object_part_create(store->inner, upload, part_number, &inner, error);
+	if (status)
+		return status;
+	writer = xmalloc(sizeof(*writer));
+	*writer = (struct faulty_part_writer){
+		.base = {.ops = &faulty_part_writer_ops},
+		.inner = inner,
+		.plan = store->plan,
+	};
+	*ret_writer = &writer->base;
+	return BW_OK;
+}
+
+static enum status faulty_part_open(struct object_store *base, const char *upload,
+				    const struct object_part *part,
+				    struct object_reader **ret_reader, struct error *error)
+{
+	struct faulty_object_store *store = faulty(base);
+	struct object_reader *inner = NULL;
+	enum status status = fault(store->plan, "part_open", error);
+
+	if (!status)
+		status = object_part_open(store->inner, upload, part, &inner, error);
+	if (!status)
+		*ret_reader = wrap_reader(store->plan, inner);
+	return status;
+}
+
+static enum status faulty_part_remove(struct object_store *base, const char *upload,
+				      const struct object_part *part, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "part_remove", error);
+
+	return status ? status : object_part_remove(faulty(base)->inner, upload, part, error);
+}
+
+static enum status faulty_parts_commit(struct object_store *base, const char *upload,
+				       const struct object_part *parts, size_t count,
+				       const char *key, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "parts_commit", error);
+
+	return status ? status
+		      : object_parts_commit(faulty(base)->inner, upload, parts, count, key, error);
+}
+
+static enum status faulty_parts_discard(struct object_store *base, const char *upload,
+					struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "parts_discard", error);
+
+	return status ? status : object_parts_discard(faulty(base)->inner, upload, error);
+}
+
+static enum status faulty_parts_list(struct object_store *base, part_list_fn fn, void *context,
+				     struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "parts_list", error);
+
+	return status ? status : object_parts_list(faulty(base)->inner, fn, context, error);
+}
+
+/* ---- the rest ---- */
+
 static enum status faulty_remove(struct object_store *base, const char *key, struct error *error)
 {
 	enum status status = fault(faulty(base)->plan, "remove", error);
@@ -202,6 +326,12 @@ static const struct object_store_ops faulty_ops = {
 	.put = faulty_put,
 	.create = faulty_create,
 	.adopt = faulty_adopt,
+	.part_create = faulty_part_create,
+	.part_open = faulty_part_open,
+	.part_remove = faulty_part_remove,
+	.parts_commit = faulty_parts_commit,
+	.parts_discard = faulty_parts_discard,
+	.parts_list = faulty_parts_list,
 	.remove = faulty_remove,
 	.list = faulty_list,
 	.check = faulty_check,
@@ -214,6 +344,7 @@ struct object_store *faulty_object_store_new(struct object_store *inner, struct 
 
 	*store = (struct faulty_object_store){.ops = faulty_ops, .inner = inner, .plan = plan};
 	store->ops.name = inner->ops->name;
+	store->ops.part_min_size = inner->ops->part_min_size;
 	store->base.ops = &store->ops;
 	return &store->base;
 }

@@ -24,6 +24,12 @@ struct metered_writer {
 	const char *store;
 };
 
+struct metered_part_writer {
+	struct part_writer base;
+	struct part_writer *inner;
+	const char *store;
+};
+
 static struct metered_object_store *metered(struct object_store *store)
 {
 	return container_of(store, struct metered_object_store, base);
@@ -74,25 +80,29 @@ static const struct object_reader_ops metered_reader_ops = {
 	.close = reader_close,
 };
 
-static enum status metered_open(struct object_store *base, const char *key,
-				struct object_reader **ret_reader, struct error *error)
+static struct object_reader *wrap_reader(struct object_store *base, struct object_reader *inner)
 {
-	int64_t start = clock_monotonic_us();
-	struct object_reader *inner = NULL;
-	struct metered_reader *reader;
-	enum status status =
-		end(base, "open", start, object_open(metered(base)->inner, key, &inner, error));
+	struct metered_reader *reader = xmalloc(sizeof(*reader));
 
-	if (status)
-		return status;
-	reader = xmalloc(sizeof(*reader));
 	*reader = (struct metered_reader){
 		.base = {.ops = &metered_reader_ops, .info = inner->info},
 		.inner = inner,
 		.store = base->ops->name,
 	};
-	*ret_reader = &reader->base;
-	return BW_OK;
+	return &reader->base;
+}
+
+static enum status metered_open(struct object_store *base, const char *key,
+				struct object_reader **ret_reader, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+	struct object_reader *inner = NULL;
+	enum status status =
+		end(base, "open", start, object_open(metered(base)->inner, key, &inner, error));
+
+	if (!status)
+		*ret_reader = wrap_reader(base, inner);
+	return status;
 }
 
 static enum status metered_put(struct object_store *base, const char *key, const void *bytes,
@@ -168,6 +178,121 @@ static enum status metered_adopt(struct object_store *base, const char *key, con
 	return end(base, "adopt", start, object_adopt(metered(base)->inner, key, path, error));
 }
 
+/* ---- parts ---- */
+
+static enum status part_write(struct part_writer *base, const void *bytes, size_t length,
+			      struct error *error)
+{
+	struct metered_part_writer *writer = container_of(base, struct metered_part_writer, base);
+	int64_t start = clock_monotonic_us();
+
+	return metered_end(writer->store, "part_write", start,
+			   object_part_write(writer->inner, bytes, length, error));
+}
+
+static enum status part_finish(struct part_writer *base, struct object_part *ret_part,
+			       struct error *error)
+{
+	struct metered_part_writer *writer = container_of(base, struct metered_part_writer, base);
+	int64_t start = clock_monotonic_us();
+	enum status status = metered_end(writer->store, "part_finish", start,
+					 object_part_finish(writer->inner, ret_part, error));
+
+	free(writer);
+	return status;
+}
+
+static void part_abort(struct part_writer *base)
+{
+	struct metered_part_writer *writer = container_of(base, struct metered_part_writer, base);
+
+	object_part_abort(writer->inner);
+	free(writer);
+}
+
+static const struct part_writer_ops metered_part_writer_ops = {
+	.write = part_write,
+	.finish = part_finish,
+	.abort = part_abort,
+};
+
+static enum status metered_part_create(struct object_store *base, const char *upload,
+				       unsigned part_number, struct part_writer **ret_writer,
+				       struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+	struct part_writer *inner = NULL;
+	struct metered_part_writer *writer;
+	enum status status =
+		end(base, "part_create", start,
+		    object_part_create(metered(base)->inner, upload, part_number, &inner, error));
+
+	if (status)
+		return status;
+	writer = xmalloc(sizeof(*writer));
+	*writer = (struct metered_part_writer){
+		.base = {.ops = &metered_part_writer_ops},
+		.inner = inner,
+		.store = base->ops->name,
+	};
+	*ret_writer = &writer->base;
+	return BW_OK;
+}
+
+static enum status metered_part_open(struct object_store *base, const char *upload,
+				     const struct object_part *part,
+				     struct object_reader **ret_reader, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+	struct object_reader *inner = NULL;
+	enum status status =
+		end(base, "part_open", start,
+		    object_part_open(metered(base)->inner, upload, part, &inner, error));
+
+	if (!status)
+		*ret_reader = wrap_reader(base, inner);
+	return status;
+}
+
+static enum status metered_part_remove(struct object_store *base, const char *upload,
+				       const struct object_part *part, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "part_remove", start,
+		   object_part_remove(metered(base)->inner, upload, part, error));
+}
+
+static enum status metered_parts_commit(struct object_store *base, const char *upload,
+					const struct object_part *parts, size_t count,
+					const char *key, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "parts_commit", start,
+		   object_parts_commit(metered(base)->inner, upload, parts, count, key, error));
+}
+
+static enum status metered_parts_discard(struct object_store *base, const char *upload,
+					 struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "parts_discard", start,
+		   object_parts_discard(metered(base)->inner, upload, error));
+}
+
+static enum status metered_parts_list(struct object_store *base, part_list_fn fn, void *context,
+				      struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "parts_list", start,
+		   object_parts_list(metered(base)->inner, fn, context, error));
+}
+
+/* ---- the rest ---- */
+
 static enum status metered_remove(struct object_store *base, const char *key, struct error *error)
 {
 	int64_t start = clock_monotonic_us();
@@ -206,6 +331,12 @@ static const struct object_store_ops metered_ops = {
 	.put = metered_put,
 	.create = metered_create,
 	.adopt = metered_adopt,
+	.part_create = metered_part_create,
+	.part_open = metered_part_open,
+	.part_remove = metered_part_remove,
+	.parts_commit = metered_parts_commit,
+	.parts_discard = metered_parts_discard,
+	.parts_list = metered_parts_list,
 	.remove = metered_remove,
 	.list = metered_list,
 	.check = metered_check,
@@ -218,6 +349,7 @@ struct object_store *metered_object_store_new(struct object_store *inner)
 
 	*store = (struct metered_object_store){.ops = metered_ops, .inner = inner};
 	store->ops.name = inner->ops->name;
+	store->ops.part_min_size = inner->ops->part_min_size;
 	store->base.ops = &store->ops;
 	return &store->base;
 }

@@ -15,6 +15,7 @@
 #define FS_TMP "tmp"
 #define FS_SPOOL "spool" /* the cache's, when it is configured to lie here */
 #define FS_LOCK "lock"
+#define FS_UPLOADS "uploads" /* parts, see fs_parts.c */
 
 #define FS_FOLDER_MODE 0700
 #define FS_FILE_MODE 0600
@@ -23,10 +24,12 @@
 struct fs_store {
 	struct object_store base;
 	char *root; /* as configured, for messages and for check() */
-	int root_fd; /* -1 until opened, as the two below */
+	int root_fd; /* -1 until opened, as those below */
 	int tmp_fd;
+	int uploads_fd;
 	int lock_fd;
-	atomic_ullong next_tmp; /* names in tmp/; nobody else writes there */
+	unsigned long long unique; /* random: in names, no two processes' are the same */
+	atomic_ullong next_tmp; /* names in tmp/ and uploads/ */
 	/* Folders that are there but perhaps not durable yet; see fs_write.c. */
 	atomic_uint making_folders;
 };
@@ -62,7 +65,35 @@ enum status fs_adopt(struct object_store *base, const char *key, const char *pat
 		     struct error *error);
 enum status fs_remove(struct object_store *base, const char *key, struct error *error);
 
+enum status fs_part_create(struct object_store *base, const char *upload, unsigned part_number,
+			   struct part_writer **ret_writer, struct error *error);
+enum status fs_part_open(struct object_store *base, const char *upload,
+			 const struct object_part *part, struct object_reader **ret_reader,
+			 struct error *error);
+enum status fs_part_remove(struct object_store *base, const char *upload,
+			   const struct object_part *part, struct error *error);
+enum status fs_parts_commit(struct object_store *base, const char *upload,
+			    const struct object_part *parts, size_t count, const char *key,
+			    struct error *error);
+enum status fs_parts_discard(struct object_store *base, const char *upload, struct error *error);
+enum status fs_parts_list(struct object_store *base, part_list_fn fn, void *context,
+			  struct error *error);
+
+/* A new file in tmp/, to be unlinked there or placed. */
+enum status fs_tmp_open(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int *ret_fd,
+			struct error *error);
+
+/* Stamps the file with the time at which it becomes an object (the kernel's
+ * own stamp is of its last write, and coarse) and makes its bytes durable. */
+enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error);
+
+/* Makes an object that is there durable: it may be so new that its writer has not
+ * synced it yet. */
+enum status fs_keep_existing(struct fs_store *store, const char *key, struct error *error);
+
 struct stat;
+/* Takes the descriptor; `label` is for messages. */
+struct object_reader *fs_reader_new(int fd, const char *label, const struct stat *file);
 void fs_info(const struct stat *file, struct object_info *ret);
 
 /* fs_place.c: making a finished file an object. */
@@ -73,7 +104,8 @@ enum fs_place_mode {
 
 /* Gives the file `name` of folder `from_fd` the name `key` and makes that
  * durable; the file's own bytes are already. After FS_LINK the old name is
- * still there. BW_UNSUPPORTED, with no error set, across filesystems. */
+ * still there. BW_UNSUPPORTED, with no error set, across filesystems; BW_ABSENT when
+ * the file is gone. */
 enum status fs_place(struct fs_store *store, int from_fd, const char *name, const char *key,
 		     enum fs_place_mode mode, struct error *error);
 

@@ -214,6 +214,8 @@ enum status fs_place(struct fs_store *store, int from_fd, const char *name, cons
 		}
 		result = place_in(parent, from_fd, name, key, mode);
 		close(parent);
+		if (result == -ENOENT && faccessat(from_fd, name, F_OK, 0) < 0 && errno == ENOENT)
+			return error_set(error, BW_ABSENT, "the file of object %s is gone", key);
 	}
 	if (result < 0)
 		return place_failed(store, key, -result, error);

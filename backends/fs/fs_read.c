@@ -95,12 +95,22 @@ static const struct object_reader_ops fs_reader_ops = {
 	.close = reader_close,
 };
 
+struct object_reader *fs_reader_new(int fd, const char *label, const struct stat *file)
+{
+	struct fs_reader *reader = xmalloc(sizeof(*reader) + strlen(label) + 1);
+
+	reader->base.ops = &fs_reader_ops;
+	reader->fd = fd;
+	memcpy(reader->key, label, strlen(label) + 1);
+	fs_info(file, &reader->base.info);
+	return &reader->base;
+}
+
 enum status fs_open(struct object_store *base, const char *key, struct object_reader **ret_reader,
 		    struct error *error)
 {
 	struct fs_store *store = fs_store_of(base);
 	enum status status = fs_check_reserved(store, key, error);
-	struct fs_reader *reader;
 	struct stat file;
 	int fd;
 
@@ -117,11 +127,6 @@ enum status fs_open(struct object_store *base, const char *key, struct object_re
 		close(fd);
 		return status;
 	}
-	reader = xmalloc(sizeof(*reader) + strlen(key) + 1);
-	reader->base.ops = &fs_reader_ops;
-	reader->fd = fd;
-	memcpy(reader->key, key, strlen(key) + 1);
-	fs_info(&file, &reader->base.info);
-	*ret_reader = &reader->base;
+	*ret_reader = fs_reader_new(fd, key, &file);
 	return BW_OK;
 }

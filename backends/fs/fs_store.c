@@ -11,18 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 bool fs_reserved(const char *segment)
 {
 	return strcmp(segment, FS_TMP) == 0 || strcmp(segment, FS_SPOOL) == 0 ||
-	       strcmp(segment, FS_LOCK) == 0;
+	       strcmp(segment, FS_LOCK) == 0 || strcmp(segment, FS_UPLOADS) == 0;
 }
 
 enum status fs_check_reserved(const struct fs_store *store, const char *key, struct error *error)
 {
-	char first[sizeof(FS_SPOOL)];
+	char first[sizeof(FS_UPLOADS)];
 	size_t length = strcspn(key, "/");
 
 	if (length >= sizeof(first))
@@ -112,14 +113,15 @@ static enum status lock_root(struct fs_store *store, struct error *error)
 			 store->root, (unsigned long long)lock_holder(store->lock_fd), store->root);
 }
 
-static enum status open_tmp(struct fs_store *store, struct error *error)
+static enum status open_own_folder(struct fs_store *store, const char *name, int *ret_fd,
+				   struct error *error)
 {
-	if (mkdirat(store->root_fd, FS_TMP, FS_FOLDER_MODE) < 0 && errno != EEXIST)
-		return error_set_errno(error, status_from_errno(errno), errno, "make %s/" FS_TMP,
-				       store->root);
-	store->tmp_fd = openat(store->root_fd, FS_TMP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store->tmp_fd < 0)
-		return error_set_errno(error, BW_IO, errno, "open %s/" FS_TMP, store->root);
+	if (mkdirat(store->root_fd, name, FS_FOLDER_MODE) < 0 && errno != EEXIST)
+		return error_set_errno(error, status_from_errno(errno), errno, "make %s/%s",
+				       store->root, name);
+	*ret_fd = openat(store->root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return error_set_errno(error, BW_IO, errno, "open %s/%s", store->root, name);
 	return BW_OK;
 }
 
@@ -211,6 +213,7 @@ static void fs_free(struct object_store *base)
 {
 	struct fs_store *store = fs_store_of(base);
 
+	close_if_open(store->uploads_fd);
 	close_if_open(store->tmp_fd);
 	close_if_open(store->root_fd);
 	close_if_open(store->lock_fd); /* last: it lets the next process in */
@@ -225,6 +228,12 @@ static const struct object_store_ops fs_ops = {
 	.put = fs_put,
 	.create = fs_create,
 	.adopt = fs_adopt,
+	.part_create = fs_part_create,
+	.part_open = fs_part_open,
+	.part_remove = fs_part_remove,
+	.parts_commit = fs_parts_commit,
+	.parts_discard = fs_parts_discard,
+	.parts_list = fs_parts_list,
 	.remove = fs_remove,
 	.list = fs_list,
 	.check = fs_check,
@@ -238,7 +247,9 @@ static enum status start(struct fs_store *store, struct error *error)
 	if (!status)
 		status = lock_root(store, error);
 	if (!status)
-		status = open_tmp(store, error);
+		status = open_own_folder(store, FS_TMP, &store->tmp_fd, error);
+	if (!status)
+		status = open_own_folder(store, FS_UPLOADS, &store->uploads_fd, error);
 	if (!status)
 		status = empty_tmp(store, error);
 	if (!status)
@@ -257,7 +268,9 @@ enum status fs_store_new(const char *root, struct object_store **ret_store, stru
 
 	store->base.ops = &fs_ops;
 	store->root = xstrdup(root);
-	store->root_fd = store->tmp_fd = store->lock_fd = -1;
+	store->root_fd = store->tmp_fd = store->uploads_fd = store->lock_fd = -1;
+	if (getrandom(&store->unique, sizeof(store->unique), 0) < 0)
+		store->unique = (unsigned long long)clock_wall_ms() << 16 ^ (unsigned)getpid();
 	status = start(store, error);
 	if (status) {
 		fs_free(&store->base);

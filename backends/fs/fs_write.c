@@ -18,8 +18,8 @@ struct fs_writer {
 	int fd;
 };
 
-static enum status open_tmp_file(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int *ret_fd,
-				 struct error *error)
+enum status fs_tmp_open(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int *ret_fd,
+			struct error *error)
 {
 	int fd;
 
@@ -43,9 +43,7 @@ static enum status write_bytes(const struct fs_store *store, int fd, const char 
 	return BW_OK;
 }
 
-/* Stamps the file with the time at which it becomes an object (the kernel's
- * own stamp is of its last write, and coarse) and makes its bytes durable. */
-static enum status seal(const struct fs_store *store, int fd, const char *key, struct error *error)
+enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 
@@ -66,12 +64,12 @@ enum status fs_put(struct object_store *base, const char *key, const void *bytes
 	int fd = -1;
 
 	if (!status)
-		status = open_tmp_file(store, name, &fd, error);
+		status = fs_tmp_open(store, name, &fd, error);
 	if (status)
 		return status;
 	status = write_bytes(store, fd, key, bytes, length, error);
 	if (!status)
-		status = seal(store, fd, key, error);
+		status = fs_seal(store, fd, key, error);
 	close(fd);
 	if (!status)
 		status = fs_place(store, store->tmp_fd, name, key, place, error);
@@ -101,7 +99,7 @@ static enum status writer_commit(struct object_writer *base, struct error *error
 {
 	struct fs_writer *writer = container_of(base, struct fs_writer, base);
 	struct fs_store *store = writer->store;
-	enum status status = seal(store, writer->fd, writer->key, error);
+	enum status status = fs_seal(store, writer->fd, writer->key, error);
 
 	if (!status)
 		status =
@@ -137,7 +135,7 @@ enum status fs_create(struct object_store *base, const char *key, struct object_
 		return status;
 	writer = xmalloc(sizeof(*writer));
 	*writer = (struct fs_writer){.base = {.ops = &fs_writer_ops}, .store = store};
-	status = open_tmp_file(store, writer->name, &writer->fd, error);
+	status = fs_tmp_open(store, writer->name, &writer->fd, error);
 	if (status) {
 		free(writer);
 		return status;
@@ -163,13 +161,12 @@ static enum status seal_path(const struct fs_store *store, const char *path, con
 	else if (fchmod(fd, FS_FILE_MODE) < 0)
 		status = error_set_errno(error, BW_IO, errno, "chmod %s", path);
 	else
-		status = seal(store, fd, key, error);
+		status = fs_seal(store, fd, key, error);
 	close(fd);
 	return status;
 }
 
-/* The one that is there may be so new that its writer has not synced it yet. */
-static enum status keep_existing(struct fs_store *store, const char *key, struct error *error)
+enum status fs_keep_existing(struct fs_store *store, const char *key, struct error *error)
 {
 	return fs_sync_folders(store, key, error);
 }
@@ -184,7 +181,7 @@ static enum status adopt_new(struct fs_store *store, const char *key, const char
 		return status;
 	status = fs_place(store, AT_FDCWD, path, key, FS_LINK, &why);
 	if (status == BW_CONFLICT)
-		return keep_existing(store, key, error);
+		return fs_keep_existing(store, key, error);
 	if (status && error && why.code)
 		*error = why;
 	return status;
@@ -199,7 +196,7 @@ enum status fs_adopt(struct object_store *base, const char *key, const char *pat
 	enum status status = fs_stat(base, key, &info, &why);
 
 	if (status == BW_OK)
-		status = keep_existing(store, key, error);
+		status = fs_keep_existing(store, key, error);
 	else if (status == BW_ABSENT)
 		status = adopt_new(store, key, path, error);
 	else if (error)

@@ -1,26 +1,10 @@
 #include "backends/mem/mem_object_store.h"
 
-#include "backends/mem/sorted_table.h"
-#include "server/base/memory.h"
+#include "backends/mem/mem_objects.h"
 #include "server/base/str.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Immutable once it is in the table; readers outlive its removal. */
-struct content {
-	atomic_uint references;
-	struct object_info info;
-	char *bytes;
-};
-
-struct mem_object_store {
-	struct object_store base;
-	pthread_mutex_t lock; /* covers objects; nothing is called under it */
-	struct sorted_table objects; /* key to struct content */
-};
 
 struct mem_reader {
 	struct object_reader base;
@@ -36,19 +20,14 @@ struct mem_writer {
 	size_t capacity;
 };
 
-static struct mem_object_store *mem_store(struct object_store *store)
-{
-	return container_of(store, struct mem_object_store, base);
-}
-
-static struct content *content_ref(struct content *content)
+struct content *mem_content_ref(struct content *content)
 {
 	if (content)
 		atomic_fetch_add_explicit(&content->references, 1, memory_order_relaxed);
 	return content;
 }
 
-static void content_unref(void *value)
+void mem_content_unref(void *value)
 {
 	struct content *content = value;
 
@@ -58,8 +37,7 @@ static void content_unref(void *value)
 	free(content);
 }
 
-/* Takes `bytes`. */
-static struct content *content_new(char *bytes, size_t length)
+struct content *mem_content_new(char *bytes, size_t length)
 {
 	struct content *content = xmalloc(sizeof(*content));
 
@@ -77,24 +55,23 @@ static struct content *find(struct mem_object_store *store, const char *key)
 	struct content *content;
 
 	pthread_mutex_lock(&store->lock);
-	content = content_ref(sorted_table_get(&store->objects, key));
+	content = mem_content_ref(sorted_table_get(&store->objects, key));
 	pthread_mutex_unlock(&store->lock);
 	return content;
 }
 
-/* Takes the content. False when the mode forbids. */
-static bool place(struct mem_object_store *store, const char *key, struct content *content,
-		  enum put_mode mode)
+bool mem_place(struct mem_object_store *store, const char *key, struct content *content,
+	       enum put_mode mode)
 {
 	bool taken;
 
 	pthread_mutex_lock(&store->lock);
-	taken = mode == PUT_REPLACE || !sorted_table_get(&store->objects, key);
+	taken = mode != PUT_IF_ABSENT || !sorted_table_get(&store->objects, key);
 	if (taken)
 		sorted_table_put(&store->objects, key, content);
 	pthread_mutex_unlock(&store->lock);
 	if (!taken)
-		content_unref(content);
+		mem_content_unref(content);
 	return taken;
 }
 
@@ -111,7 +88,7 @@ static enum status mem_stat(struct object_store *base, const char *key,
 	if (!content)
 		return absent(key, error);
 	*ret_info = content->info;
-	content_unref(content);
+	mem_content_unref(content);
 	return BW_OK;
 }
 
@@ -137,7 +114,7 @@ static void reader_close(struct object_reader *base)
 {
 	struct mem_reader *reader = container_of(base, struct mem_reader, base);
 
-	content_unref(reader->content);
+	mem_content_unref(reader->content);
 	free(reader);
 }
 
@@ -146,20 +123,25 @@ static const struct object_reader_ops mem_reader_ops = {
 	.close = reader_close,
 };
 
-static enum status mem_open(struct object_store *base, const char *key,
-			    struct object_reader **ret_reader, struct error *error)
+struct object_reader *mem_reader_new(struct content *content)
 {
-	struct content *content = find(mem_store(base), key);
-	struct mem_reader *reader;
+	struct mem_reader *reader = xmalloc(sizeof(*reader));
 
-	if (!content)
-		return absent(key, error);
-	reader = xmalloc(sizeof(*reader));
 	*reader = (struct mem_reader){
 		.base = {.ops = &mem_reader_ops, .info = content->info},
 		.content = content,
 	};
-	*ret_reader = &reader->base;
+	return &reader->base;
+}
+
+static enum status mem_open(struct object_store *base, const char *key,
+			    struct object_reader **ret_reader, struct error *error)
+{
+	struct content *content = find(mem_store(base), key);
+
+	if (!content)
+		return absent(key, error);
+	*ret_reader = mem_reader_new(content);
 	return BW_OK;
 }
 
@@ -170,7 +152,7 @@ static enum status mem_put(struct object_store *base, const char *key, const voi
 
 	if (length)
 		memcpy(copy, bytes, length);
-	if (!place(mem_store(base), key, content_new(copy, length), mode))
+	if (!mem_place(mem_store(base), key, mem_content_new(copy, length), mode))
 		return error_set(error, BW_CONFLICT, "object %s exists already", key);
 	return BW_OK;
 }
@@ -204,7 +186,8 @@ static enum status writer_commit(struct object_writer *base, struct error *error
 	struct mem_writer *writer = container_of(base, struct mem_writer, base);
 
 	(void)error;
-	place(writer->store, writer->key, content_new(writer->bytes, writer->length), PUT_REPLACE);
+	mem_place(writer->store, writer->key, mem_content_new(writer->bytes, writer->length),
+		  PUT_REPLACE);
 	writer->bytes = NULL;
 	writer_free(writer);
 	return BW_OK;
@@ -260,7 +243,7 @@ static void snapshot(struct mem_object_store *store, const char *prefix, const c
 		if (!str_starts_with(row->key, prefix))
 			break;
 		if (strcmp(row->key, start_after) > 0)
-			sorted_table_put(ret, row->key, content_ref(row->value));
+			sorted_table_put(ret, row->key, mem_content_ref(row->value));
 	}
 	pthread_mutex_unlock(&store->lock);
 }
@@ -268,7 +251,7 @@ static void snapshot(struct mem_object_store *store, const char *prefix, const c
 static enum status mem_list(struct object_store *base, const char *prefix, const char *start_after,
 			    object_list_fn fn, void *context, struct error *error)
 {
-	struct sorted_table found = {.free_value = content_unref};
+	struct sorted_table found = {.free_value = mem_content_unref};
 
 	(void)error;
 	snapshot(mem_store(base), prefix, start_after, &found);
@@ -294,6 +277,7 @@ static void mem_free(struct object_store *base)
 	struct mem_object_store *store = mem_store(base);
 
 	sorted_table_release(&store->objects);
+	sorted_table_release(&store->parts);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
 }
@@ -305,6 +289,12 @@ static const struct object_store_ops mem_ops = {
 	.open = mem_open,
 	.put = mem_put,
 	.create = mem_create,
+	.part_create = mem_part_create,
+	.part_open = mem_part_open,
+	.part_remove = mem_part_remove,
+	.parts_commit = mem_parts_commit,
+	.parts_discard = mem_parts_discard,
+	.parts_list = mem_parts_list,
 	.remove = mem_remove,
 	.list = mem_list,
 	.check = mem_check,
@@ -316,7 +306,8 @@ struct object_store *mem_object_store_new(void)
 	struct mem_object_store *store = xcalloc(1, sizeof(*store));
 
 	store->base.ops = &mem_ops;
-	store->objects.free_value = content_unref;
+	store->objects.free_value = mem_content_unref;
+	store->parts.free_value = mem_content_unref;
 	pthread_mutex_init(&store->lock, NULL);
 	return &store->base;
 }
