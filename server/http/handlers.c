@@ -111,8 +111,10 @@ void handle_referrers(struct exchange *exchange)
 
 	if (!handler_resolve(exchange))
 		return;
-	if (registry_get_referrers(exchange->registry, &exchange->target, exchange->match.last,
-				   request_parameter(&exchange->request, "artifactType"), &document,
+	if (registry_get_referrers(exchange->registry, &exchange->target, exchange->match.name,
+				   exchange->match.last,
+				   request_parameter(&exchange->request, "artifactType"),
+				   request_parameter(&exchange->request, "last"), &document,
 				   &failure))
 		respond_document(exchange, &document);
 	else

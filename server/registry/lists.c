@@ -164,8 +164,9 @@ static enum status filter(struct buf *body, const char *index, size_t length,
 }
 
 bool registry_get_referrers(struct registry *registry, const struct target *target,
-			    const char *digest_text, const char *artifact_type,
-			    struct registry_document *ret_document, struct api_failure *failure)
+			    const char *name, const char *digest_text, const char *artifact_type,
+			    const char *last, struct registry_document *ret_document,
+			    struct api_failure *failure)
 {
 	struct registry_document document = {.content_type = MEDIA_OCI_INDEX};
 	struct cache_source source = source_of(target);
@@ -175,6 +176,8 @@ bool registry_get_referrers(struct registry *registry, const struct target *targ
 	size_t length = 0;
 	enum status status;
 
+	(void)name;
+	(void)last;
 	if (!parse_path_digest(digest_text, &subject, failure))
 		return false;
 	status = cache_get_referrers(registry->cache, &source, &subject, &index, &length,

@@ -13,6 +13,7 @@
 #include "server/cache/pull_through.h"
 #include "server/config/config.h"
 #include "server/oci/api_error.h"
+#include "server/oci/manifest.h"
 #include "server/oci/name.h"
 
 struct registry;
@@ -87,10 +88,15 @@ bool registry_list_tags(struct registry *registry, const struct target *target, 
 			const char *n, const char *last, struct registry_document *ret_document,
 			struct api_failure *failure);
 
-/* GET of /v2/<name>/referrers/<digest>?artifactType=. */
+/* One page is at most this long, so that clients take it as a manifest. */
+#define REFERRERS_PAGE_BYTES MANIFEST_MAX_BYTES
+
+/* GET of /v2/<name>/referrers/<digest>?artifactType=&last=. `last` is what the
+ * link of the page before says (NULL: the first page); `name` as above. */
 bool registry_get_referrers(struct registry *registry, const struct target *target,
-			    const char *digest, const char *artifact_type,
-			    struct registry_document *ret_document, struct api_failure *failure);
+			    const char *name, const char *digest, const char *artifact_type,
+			    const char *last, struct registry_document *ret_document,
+			    struct api_failure *failure);
 
 #define CATALOG_PAGE_MAX 10000
 

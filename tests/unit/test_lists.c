@@ -203,7 +203,8 @@ static void assert_referrers(const char *type, const char *body, bool filtered)
 	struct registry_document document = {0};
 	struct api_failure failure;
 
-	assert_true(registry_get_referrers(registry, &target, SUBJECT, type, &document, &failure));
+	assert_true(registry_get_referrers(registry, &target, "a.test/team/app", SUBJECT, type,
+					   NULL, &document, &failure));
 	assert_string_equal(buf_string(document.body), body);
 	assert_string_equal(document.content_type, MEDIA_OCI_INDEX);
 	assert_int_equal(document.filters_applied, filtered);
@@ -261,8 +262,9 @@ static void what_is_no_digest_is_refused(void **state)
 		assert_false(registry_stat_blob(registry, &target, no_digests[i], &size, &verdict,
 						&failure));
 		assert_int_equal(failure.code, API_DIGEST_INVALID);
-		assert_false(registry_get_referrers(registry, &target, no_digests[i], NULL,
-						    &document, &failure));
+		assert_false(registry_get_referrers(registry, &target, "a.test/team/app",
+						    no_digests[i], NULL, NULL, &document,
+						    &failure));
 		assert_int_equal(failure.code, API_DIGEST_INVALID);
 	}
 }
