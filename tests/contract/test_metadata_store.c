@@ -2,11 +2,6 @@
  * asked of every index. Tags are in test_metadata_tags.c. */
 #include "tests/support/metadata_stores.h"
 
-static struct metadata_store *store_of(void **state)
-{
-	return ((struct metadata_fixture *)*state)->store;
-}
-
 /* ---- manifests ---- */
 
 static void put_manifest(struct metadata_store *store, const char *repository, const char *body,

@@ -1,11 +1,6 @@
 /* What backends/metadata_store.h promises of tags, asked of every index. */
 #include "tests/support/metadata_stores.h"
 
-static struct metadata_store *store_of(void **state)
-{
-	return ((struct metadata_fixture *)*state)->store;
-}
-
 /* Repositories whose names begin alike must not see each other's rows. */
 static const char *const neighbours[] = {"a", "a/b", "a-b", "ab", "a0", "docker.io/library/a"};
 
@@ -158,28 +153,14 @@ static void repositories_are_apart(void **state)
 		assert_tag_at(store, neighbours[i], "v1", i + 1);
 }
 
-struct tag_list {
-	char text[256]; /* "v1 v2 " */
-	unsigned count;
-	unsigned stop_after;
-};
-
-static bool collect(void *context, const char *tag)
-{
-	struct tag_list *list = context;
-	size_t length = strlen(list->text);
-
-	snprintf(list->text + length, sizeof(list->text) - length, "%s ", tag);
-	return ++list->count != list->stop_after;
-}
-
 static void assert_tags(struct metadata_store *store, const char *repository, const char *after,
 			unsigned limit, const char *expected)
 {
-	struct tag_list list = {0};
+	struct name_list list = {0};
 
-	assert_int_equal(metadata_list_tags(store, repository, after, limit, collect, &list, NULL),
-			 BW_OK);
+	assert_int_equal(
+		metadata_list_tags(store, repository, after, limit, collect_name, &list, NULL),
+		BW_OK);
 	assert_string_equal(list.text, expected);
 }
 
@@ -187,7 +168,7 @@ static void tags_are_listed_in_byte_order(void **state)
 {
 	static const char *const tags[] = {"latest", "v10", "V1", "_x", "1.2", "v1", "v1-rc", "v2"};
 	struct metadata_store *store = store_of(state);
-	struct tag_list list = {.stop_after = 2};
+	struct name_list list = {.stop_after = 2};
 
 	for (size_t i = 0; i < array_size(tags); i++)
 		put_tag(store, "a", tags[i], 1);
@@ -200,11 +181,107 @@ static void tags_are_listed_in_byte_order(void **state)
 	assert_tags(store, "a", "v2", 100, "");
 	assert_tags(store, "a", "", 0, "");
 	assert_tags(store, "b", "", 100, "");
-	assert_int_equal(metadata_list_tags(store, "a", "", 100, collect, &list, NULL), BW_OK);
+	assert_int_equal(metadata_list_tags(store, "a", "", 100, collect_name, &list, NULL), BW_OK);
 	assert_string_equal(list.text, "1.2 V1 ");
 	/* ... and a listing cut short is no hindrance to what comes next */
 	put_tag(store, "a", "zz", 1);
 	assert_tags(store, "a", "v2", 100, "zz ");
+}
+
+/* ---- by what they point to ---- */
+
+static void put_tag_to(struct metadata_store *store, const char *repository, const char *tag,
+		       const char *content, uint64_t version)
+{
+	struct tag_entry entry = {.digest = digest_for(content), .version = version};
+
+	assert_int_equal(metadata_put_tag(store, repository, tag, &entry, NULL), BW_OK);
+}
+
+static void assert_tags_of(struct metadata_store *store, const char *repository,
+			   const char *content, unsigned limit, const char *expected)
+{
+	struct digest digest = digest_for(content);
+	struct name_list list = {0};
+
+	assert_int_equal(
+		metadata_list_tags_of(store, repository, &digest, limit, collect_name, &list, NULL),
+		BW_OK);
+	assert_string_equal(list.text, expected);
+}
+
+static void tags_are_found_by_what_they_point_to(void **state)
+{
+	struct metadata_store *store = store_of(state);
+	struct digest digest = digest_for("x");
+	struct name_list list = {.stop_after = 1};
+
+	put_tag_to(store, "a", "v10", "x", 1);
+	put_tag_to(store, "a", "v1", "x", 1);
+	put_tag_to(store, "a", "V1", "x", 1);
+	put_tag_to(store, "a", "other", "y", 1);
+	for (size_t i = 1; i < array_size(neighbours); i++)
+		put_tag_to(store, neighbours[i], "elsewhere", "x", 1);
+	assert_tags_of(store, "a", "x", 100, "V1 v1 v10 ");
+	assert_tags_of(store, "a", "x", 2, "V1 v1 ");
+	assert_tags_of(store, "a", "x", 0, "");
+	assert_tags_of(store, "a", "z", 100, "");
+	assert_tags_of(store, "b", "x", 100, "");
+	assert_int_equal(metadata_list_tags_of(store, "a", &digest, 100, collect_name, &list, NULL),
+			 BW_OK);
+	assert_string_equal(list.text, "V1 ");
+}
+
+static void a_tag_that_moved_is_found_where_it_points_now(void **state)
+{
+	struct metadata_store *store = store_of(state);
+
+	put_tag_to(store, "a", "v1", "x", 1);
+	put_tag_to(store, "a", "v2", "x", 1);
+	put_tag_to(store, "a", "v1", "y", 2);
+	assert_tags_of(store, "a", "x", 100, "v2 ");
+	assert_tags_of(store, "a", "y", 100, "v1 ");
+	assert_int_equal(metadata_remove_tag(store, "a", "v1", 2, NULL), BW_OK);
+	assert_tags_of(store, "a", "y", 100, "");
+}
+
+/* Two algorithms' digests are two, also where the shorter begins the longer. */
+static void tags_of_sha256_and_sha512_are_apart(void **state)
+{
+	struct metadata_store *store = store_of(state);
+	struct tag_entry sha512 = {.version = 1};
+	struct tag_entry sha256 = {.version = 1};
+	struct name_list list = {0};
+
+	digest_of(DIGEST_SHA512, "x", 1, &sha512.digest);
+	sha256.digest.algorithm = DIGEST_SHA256;
+	memcpy(sha256.digest.bytes, sha512.digest.bytes, 32);
+	assert_int_equal(metadata_put_tag(store, "a", "long", &sha512, NULL), BW_OK);
+	assert_int_equal(metadata_put_tag(store, "a", "short", &sha256, NULL), BW_OK);
+	assert_int_equal(
+		metadata_list_tags_of(store, "a", &sha512.digest, 9, collect_name, &list, NULL),
+		BW_OK);
+	assert_string_equal(list.text, "long ");
+}
+
+static void the_longest_names_fit(void **state)
+{
+	struct metadata_store *store = store_of(state);
+	char *repository = longest_repository();
+	char tag[129];
+	struct name_list list = {0};
+
+	memset(tag, 't', 128);
+	tag[128] = '\0';
+	put_tag(store, repository, tag, 3);
+	assert_tag_at(store, repository, tag, 3);
+	repository[254] = '\0';
+	assert_no_tag(store, repository, tag);
+	repository[254] = 'e';
+	assert_int_equal(metadata_list_tags(store, repository, "", 10, collect_name, &list, NULL),
+			 BW_OK);
+	assert_memory_equal(list.text, tag, 128);
+	free(repository);
 }
 
 int main(void)
@@ -218,6 +295,10 @@ int main(void)
 		METADATA_CASE(removing_spares_a_newer_version),
 		METADATA_CASE(repositories_are_apart),
 		METADATA_CASE(tags_are_listed_in_byte_order),
+		METADATA_CASE(tags_are_found_by_what_they_point_to),
+		METADATA_CASE(a_tag_that_moved_is_found_where_it_points_now),
+		METADATA_CASE(tags_of_sha256_and_sha512_are_apart),
+		METADATA_CASE(the_longest_names_fit),
 	};
 
 	return run_over_metadata_stores("metadata_tags", cases, array_size(cases));

@@ -139,6 +139,38 @@ static inline int run_over_metadata_stores(const char *group, const struct metad
 	return failed;
 }
 
+static inline struct metadata_store *store_of(void **state)
+{
+	return ((struct metadata_fixture *)*state)->store;
+}
+
+/* What a listing told, as text: "v1 v2 ". It stops after `stop_after` names
+ * (0: never). */
+struct name_list {
+	char text[4096];
+	unsigned count;
+	unsigned stop_after;
+};
+
+static inline bool collect_name(void *context, const char *name)
+{
+	struct name_list *list = context;
+	size_t length = strlen(list->text);
+
+	snprintf(list->text + length, sizeof(list->text) - length, "%s ", name);
+	return ++list->count != list->stop_after;
+}
+
+/* A repository's name as long as names may be. The caller frees it. */
+static inline char *longest_repository(void)
+{
+	char *name = xcalloc(1, 256);
+
+	for (size_t i = 0; i < 255; i++)
+		name[i] = i % 10 == 9 ? '/' : (char)('a' + i % 10);
+	return name;
+}
+
 /* A digest of its own for each text. */
 static inline struct digest digest_for(const char *text)
 {
