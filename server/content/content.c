@@ -3,6 +3,7 @@
 #include "server/base/clock.h"
 #include "server/base/lru.h"
 #include "server/base/memory.h"
+#include "server/content/references.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ struct content *content_new(struct object_store *objects, struct metadata_store 
 	content->objects = objects;
 	content->metadata = metadata;
 	content->scanned = content_scanned_new();
+	content->settle_patience_ms = REFERENCES_PATIENCE_MS;
 	return content;
 }
 

@@ -16,6 +16,7 @@ struct content {
 	 * ago. Losing one costs a second reading. */
 	struct lru *scanned;
 	_Atomic unsigned index_failures; /* manifests that the index did not take */
+	int64_t settle_patience_ms; /* REFERENCES_PATIENCE_MS; tests shorten it */
 };
 
 /* Makes sure content_version() stays above a version seen somewhere. */

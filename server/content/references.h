@@ -6,53 +6,70 @@
  * manifest with that digest, or by a stored manifest that lists it. A garbage
  * collection in any process, on this machine or another, may be looking for
  * bytes that nothing refers to at the moment a reference is made. So whoever
- * makes one
+ * makes one, or acts on one that was made but perhaps never acknowledged (a
+ * reader who found in the store what the index does not have),
  *
  *     1. stores the reference (PUT_REPLACE_SOON is enough: a collection that
- *        could miss it dies in the same power cut),
+ *        could miss it dies in the same power cut), or has found it there,
  *     2. calls references_settle(),
- *     3. only then looks whether the bytes are there, or stores them, and
- *        acknowledges.
+ *     3. only then looks in the object store whether the bytes are there, or
+ *        stores them; then tells the index, and acknowledges.
  *
- * and a collection
+ * and a collection (gc_files.h has the functions)
  *
- *     a. writes gc/<run>/run, which it refreshes while it lives,
- *     b. reads every reference there is,
- *     c. for the next few blobs that it saw no reference to: writes their digests
- *        to gc/<run>/condemned,
- *     d. reads gc/<run>/kept/, spares what is named there, removes the rest (the
- *        index's row and the object), and empties gc/<run>/condemned; then c.
- *        again, until the end; then removes gc/<run>/.
+ *     a. begins a run, which it refreshes while it lives,
+ *     b. reads every reference that the object store has,
+ *     c. condemns the next few blobs that it saw no reference to,
+ *     d. of each of them asks whether it is kept; if not, removes the object and
+ *        then what the index says of it; acquits; then c. again, until the end,
+ *     e. ends the run.
  *
- * references_settle() lists gc/. No run there: the reference was stored before
- * any later a., so b. will see it. A run: it writes gc/<run>/kept/<digest>, then
- * reads gc/<run>/condemned. The digest is not in it: if it is condemned later,
- * d. will see our name for it; if it was condemned before, it is removed by now,
- * which 3. notices. The digest is in it: the collection may or may not have read
- * kept/ before we wrote it; we wait until it is condemned no longer.
+ * references_settle() lists the runs. One that it does not see begins later than
+ * 1., and then b. sees the reference; or has ended. For one that it sees, it keeps
+ * the digest in that run, and then reads what is condemned:
+ *
+ *     not condemned  If it is condemned later, d. sees that it is kept. If it was
+ *                    before, then it was removed or spared before it was
+ *                    acquitted, and 3. sees which.
+ *     condemned      The collection may have asked whether it is kept before we
+ *                    said so. We wait until it is condemned no longer.
+ *
+ * What was kept stays so until the run's end, so that from here on the run does
+ * not remove the digest. The same holds of each run by itself, so several may go
+ * on at once; and each reference is made before the list of runs is read, so a
+ * run that begins meanwhile sees it.
+ *
+ * Why the object goes before the index's row in d.: who repairs the row looks at the
+ * object once more afterwards. If it is there, its removal, and the row's, are still
+ * to come; if not, the row is taken back. A collection that dies between the two
+ * leaves a row that promises bytes which are gone. It is found out by whoever opens
+ * them, and nobody who makes a reference believes a row.
+ *
+ * Why every reference may be believed once it is in the index: it gets there only
+ * by 3., and from then on it is in the object store, where b. of any later run sees
+ * it, until somebody removes it on purpose.
  *
  * A collection that died leaves its files. A run that was not refreshed for
  * GC_RUN_DEAD_MS counts for nothing and may be cleared away by anybody; a
  * collection that could not refresh its run for GC_RUN_REFRESH_LIMIT_MS stops by
- * itself, before each removal. Between the two lies more than clocks of one
- * cluster differ and than a request to the object store takes.
+ * itself, before each removal, and never goes on. Between the two lies more than
+ * clocks of one cluster differ and than a request to the object store takes. What
+ * it does not cover is a process that is frozen for longer than that after its last
+ * look at the clock and before its removal reaches the store: no object store has
+ * a removal that can be made to depend on anything.
  */
 #ifndef CONTENT_REFERENCES_H
 #define CONTENT_REFERENCES_H
 
 #include "server/content/content.h"
 
-#define GC_PREFIX "gc/"
-#define GC_RUN_REFRESH_MS 5000
-#define GC_RUN_REFRESH_LIMIT_MS 30000
-#define GC_RUN_DEAD_MS 120000
-
 /* How long a settle waits for a digest that is condemned right now. Removing a
  * batch takes far less; beyond it the collection has died, or its store hangs. */
 #define REFERENCES_PATIENCE_MS 10000
 
-/* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned; the
- * reference must not be acknowledged. */
+/* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned; any other
+ * failure: the object store could not tell. The reference must not be
+ * acknowledged. */
 enum status references_settle(struct content *content, const struct digest *digests, size_t count,
 			      struct error *error);
 
