@@ -7,11 +7,14 @@
 
 #include "backends/object_store.h"
 #include "server/base/digest.h"
+#include "server/oci/name.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define KEY_SIZE (OBJECT_KEY_MAX + 1)
+/* A registry's host, a slash, a repository. */
+#define REPOSITORY_STORED_MAX (HOST_MAX + 1 + REPOSITORY_MAX)
 
 void key_of_blob(char key[KEY_SIZE], const struct digest *digest);
 void key_of_manifest(char key[KEY_SIZE], const char *repository, const struct digest *digest);
@@ -25,15 +28,16 @@ void key_of_referrers(char key[KEY_SIZE], const char *repository, const struct d
 void key_of_link(char key[KEY_SIZE], const char *repository, const struct digest *digest);
 void key_of_referrer(char key[KEY_SIZE], const char *repository, const struct digest *subject,
 		     const struct digest *digest);
-/* The prefix of all that a repository has, with its last '/'. */
+/* What every key of a repository begins with, and none of a repository whose name
+ * goes on after it ("team" and "team/app"): up to the '_' of its folders. */
 void key_of_repository(char key[KEY_SIZE], const char *repository);
 
 /* What a key under "repositories/" is, for those who walk all of them. */
 enum key_kind { KEY_MANIFEST, KEY_TAG_VERSION, KEY_LINK, KEY_REFERRER, KEY_FOREIGN };
 struct parsed_key {
 	enum key_kind kind; /* KEY_FOREIGN: none of ours; the rest is not set */
-	char repository[OBJECT_KEY_MAX + 1];
-	char tag[130]; /* of KEY_TAG_VERSION */
+	char repository[REPOSITORY_STORED_MAX + 1]; /* its full name */
+	char tag[TAG_MAX + 1]; /* of KEY_TAG_VERSION */
 	uint64_t version; /* of KEY_TAG_VERSION */
 	struct digest digest; /* of the others */
 	struct digest subject; /* of KEY_REFERRER */

@@ -6,11 +6,17 @@
 #include <string.h>
 
 /* Times are milliseconds: exact in JSON until the year 287396. */
-static void write_time(struct buf *buf, int64_t wall_ms)
+static void append_time(struct buf *buf, int64_t wall_ms)
 {
-	buf_append_string(buf, ",\"storedAt\":");
+	buf_append_string(buf, "\"storedAt\":");
 	buf_append_u64(buf, wall_ms > 0 ? (uint64_t)wall_ms : 0);
 	buf_append_char(buf, '}');
+}
+
+static void write_time(struct buf *buf, int64_t wall_ms)
+{
+	buf_append_char(buf, ',');
+	append_time(buf, wall_ms);
 }
 
 static enum status unreadable(struct error *error, const char *what)
@@ -93,4 +99,33 @@ enum status record_read_tag(const char *text, size_t length, struct digest *ret_
 out:
 	cJSON_Delete(json);
 	return status;
+}
+
+void record_write_link(struct buf *buf, uint64_t size, int64_t stored_at)
+{
+	buf_append_string(buf, "{\"size\":");
+	buf_append_u64(buf, size);
+	write_time(buf, stored_at);
+}
+
+enum status record_read_link(const char *text, size_t length, uint64_t *ret_size,
+			     int64_t *ret_stored_at, struct error *error)
+{
+	uint64_t size, stored_at;
+	cJSON *json = NULL;
+	bool good = json_parse(text, length, &json, NULL) == BW_OK &&
+		    json_u64(json, "size", &size) && json_u64(json, "storedAt", &stored_at);
+
+	cJSON_Delete(json);
+	if (!good)
+		return unreadable(error, "link");
+	*ret_size = size;
+	*ret_stored_at = (int64_t)stored_at;
+	return BW_OK;
+}
+
+void record_write_referrer(struct buf *buf, int64_t stored_at)
+{
+	buf_append_string(buf, "{");
+	append_time(buf, stored_at);
 }

@@ -65,6 +65,16 @@ bool repository_name_valid(const char *name, size_t length)
 	}
 }
 
+bool repository_names_registry(const char *name)
+{
+	const char *slash = strchr(name, '/');
+	size_t length = slash ? (size_t)(slash - name) : 0;
+
+	return length > 0 &&
+	       (memchr(name, '.', length) || memchr(name, ':', length) ||
+		slice_equals((struct slice){.data = name, .length = length}, "localhost"));
+}
+
 bool tag_valid(const char *tag, size_t length)
 {
 	if (length == 0 || length > TAG_MAX || tag[0] == '.' || tag[0] == '-')
