@@ -9,12 +9,18 @@
  * them idle. Prepared statements are kept with their connection.
  *
  * Every wait, for a connection or for another process that writes, is bounded
- * (5 s, then BW_UNAVAILABLE). A file that is not a database, or is damaged, is
- * set aside as PATH.damaged-<time> and a new one begun, since the object store
- * can refill it; the caller is told by *ret_rebuilt. Damage that a query meets
- * while we run is BW_CORRUPT, leaves a note in PATH.suspect, and is dealt with
- * likewise at the next start. A database of a newer schema version, or of
- * another program, is refused and left alone.
+ * (5 s, then BW_UNAVAILABLE). A file of an older schema version is brought up to
+ * date; of a newer one, or of another program, it is refused and left alone.
+ *
+ * A file that is not a database, or is damaged, is set aside as
+ * PATH.damaged-<time> and a new one begun, since the object store can refill it;
+ * the caller is told by *ret_rebuilt. Damage that a query meets while we run is
+ * BW_CORRUPT, leaves a note in PATH.suspect, and is dealt with likewise at the next
+ * start.
+ *
+ * Several processes may use one file. Each holds a lock on PATH.in-use, and a
+ * damaged file that another one uses stays where it is: BW_CORRUPT, until that one
+ * is gone.
  */
 #ifndef BACKENDS_SQLITE_SQLITE_STORE_H
 #define BACKENDS_SQLITE_SQLITE_STORE_H

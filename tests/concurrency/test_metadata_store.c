@@ -3,6 +3,7 @@
 #include "tests/support/metadata_stores.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define THREADS 8
 #define ROUNDS 200
@@ -12,6 +13,7 @@ struct contest {
 	atomic_uint won;
 	atomic_uint wrong;
 	atomic_uint busy; /* writers not done */
+	atomic_uint winner; /* its index */
 };
 
 static void start(void **state, struct contest *contest)
@@ -190,6 +192,161 @@ static void a_manifest_comes_and_goes_whole(void **state)
 			BW_ABSENT);
 }
 
+/* ---- uploads ---- */
+
+#define UPLOAD "00000000000000000000000000000001"
+
+static struct upload_entry upload_at(uint64_t revision, char *state)
+{
+	return (struct upload_entry){
+		.repository = (char *)"a",
+		.caller = (char *)"",
+		.state = state,
+		.state_length = strlen(state),
+		.revision = revision,
+	};
+}
+
+static void create_at(struct contest *contest, unsigned index)
+{
+	char state[16];
+	struct upload_entry entry;
+
+	snprintf(state, sizeof(state), "%u", index);
+	entry = upload_at(1, state);
+	if (metadata_create_upload(contest->store, UPLOAD, &entry, NULL) == BW_OK)
+		atomic_fetch_add(&contest->won, 1);
+}
+
+static void create_upload(void *context, unsigned index)
+{
+	create_at(context, index);
+}
+
+static void advance_upload(void *context, unsigned index)
+{
+	struct contest *contest = context;
+	char state[16];
+	struct upload_entry entry;
+	enum status status;
+
+	snprintf(state, sizeof(state), "%u", index);
+	entry = upload_at(1, state);
+	status = metadata_advance_upload(contest->store, UPLOAD, &entry, NULL);
+	wrong_unless(contest, status == BW_OK || status == BW_CONFLICT);
+	if (status != BW_OK)
+		return;
+	atomic_fetch_add(&contest->won, 1);
+	atomic_store(&contest->winner, index);
+}
+
+static void remove_upload(void *context, unsigned index)
+{
+	struct contest *contest = context;
+	enum status status = metadata_remove_upload(contest->store, UPLOAD, NULL);
+
+	(void)index;
+	wrong_unless(contest, status == BW_OK || status == BW_ABSENT);
+	if (status == BW_OK)
+		atomic_fetch_add(&contest->won, 1);
+}
+
+static void expect_one_winner(struct contest *contest, void (*body)(void *, unsigned))
+{
+	contest->won = 0;
+	run_together(THREADS, body, contest);
+	assert_int_equal(contest->wrong, 0);
+	assert_int_equal(contest->won, 1);
+}
+
+static void of_those_who_change_an_upload_one_gets_through(void **state)
+{
+	struct contest contest;
+	struct upload_entry got;
+
+	start(state, &contest);
+	for (unsigned round = 0; round < 20; round++) {
+		expect_one_winner(&contest, create_upload);
+		expect_one_winner(&contest, advance_upload);
+		assert_int_equal(metadata_get_upload(contest.store, UPLOAD, &got, NULL), BW_OK);
+		assert_int_equal(got.revision, 2);
+		assert_int_equal(strtoul(got.state, NULL, 10), contest.winner);
+		upload_entry_release(&got);
+		expect_one_winner(&contest, remove_upload);
+	}
+}
+
+/* Every step anybody takes is one revision, whoever comes first. */
+static void advance_often(void *context, unsigned index)
+{
+	struct contest *contest = context;
+
+	(void)index;
+	for (unsigned steps = 0; steps < 20;) {
+		struct upload_entry entry = {0};
+		enum status status = metadata_get_upload(contest->store, UPLOAD, &entry, NULL);
+
+		if (status == BW_OK)
+			status = metadata_advance_upload(contest->store, UPLOAD, &entry, NULL);
+		upload_entry_release(&entry);
+		wrong_unless(contest, status == BW_OK || status == BW_CONFLICT);
+		if (status == BW_OK)
+			steps++;
+		else if (status != BW_CONFLICT)
+			return;
+	}
+}
+
+static void no_step_of_an_upload_is_lost(void **state)
+{
+	struct contest contest;
+	struct upload_entry got;
+
+	start(state, &contest);
+	create_at(&contest, 0);
+	run_together(THREADS, advance_often, &contest);
+	assert_int_equal(contest.wrong, 0);
+	assert_int_equal(metadata_get_upload(contest.store, UPLOAD, &got, NULL), BW_OK);
+	assert_int_equal(got.revision, 1 + THREADS * 20);
+	upload_entry_release(&got);
+}
+
+/* ---- the catalog ---- */
+
+/* One links and unlinks a blob, the others remove the repository whenever they
+ * can: while it has its link, nobody can. */
+static void link_or_remove(void *context, unsigned index)
+{
+	struct contest *contest = context;
+	struct listed_content link = {.digest = digest_for("layer"), .size = 1};
+
+	for (unsigned i = 0; i < ROUNDS / 4; i++) {
+		enum status status;
+
+		if (index == 0) {
+			wrong_unless(contest, !metadata_put_link(contest->store, "a", &link, NULL));
+			wrong_unless(contest, metadata_remove_repository(contest->store, "a",
+									 NULL) == BW_CONFLICT);
+			wrong_unless(contest, !metadata_remove_link(contest->store, "a",
+								    &link.digest, NULL));
+			continue;
+		}
+		wrong_unless(contest, !metadata_put_repository(contest->store, "a", NULL));
+		status = metadata_remove_repository(contest->store, "a", NULL);
+		wrong_unless(contest, status == BW_OK || status == BW_CONFLICT);
+	}
+}
+
+static void a_repository_in_use_is_never_removed(void **state)
+{
+	struct contest contest;
+
+	start(state, &contest);
+	run_together(THREADS, link_or_remove, &contest);
+	assert_int_equal(contest.wrong, 0);
+	assert_int_equal(metadata_remove_repository(contest.store, "a", NULL), BW_OK);
+}
+
 /* More threads than an index may have connections, at everything at once. */
 static void do_everything(void *context, unsigned index)
 {
@@ -231,6 +388,9 @@ int main(void)
 		METADATA_CASE(the_highest_version_wins_and_none_is_torn),
 		METADATA_CASE(of_equal_versions_one_is_taken),
 		METADATA_CASE(a_manifest_comes_and_goes_whole),
+		METADATA_CASE(of_those_who_change_an_upload_one_gets_through),
+		METADATA_CASE(no_step_of_an_upload_is_lost),
+		METADATA_CASE(a_repository_in_use_is_never_removed),
 		METADATA_CASE(threads_beyond_number_are_all_served),
 	};
 

@@ -1,59 +1,9 @@
-/* What is the SQLite index's own: its file, damage, other processes. */
-#include "backends/sqlite/sqlite_store.h"
-
+/* What is the SQLite index's own: its file, damage, another writer. */
 #include "server/base/clock.h"
-#include "server/base/file.h"
-#include "server/base/memory.h"
 #include "server/base/str.h"
-#include "tests/support/support.h"
+#include "tests/support/sqlite_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <sqlite3.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-struct fixture {
-	char *scratch;
-	char *path;
-	char *suspect;
-};
-
-static int setup(void **state)
-{
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
-
-	fixture->scratch = scratch_make();
-	fixture->path = xasprintf("%s/index.db", fixture->scratch);
-	fixture->suspect = xasprintf("%s.suspect", fixture->path);
-	*state = fixture;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *fixture = *state;
-
-	scratch_remove(fixture->scratch);
-	free(fixture->path);
-	free(fixture->suspect);
-	free(fixture);
-	return 0;
-}
-
-static struct metadata_store *open_index(const char *path, bool expect_rebuilt)
-{
-	struct metadata_store *store = NULL;
-	struct error error = {0};
-	bool rebuilt = !expect_rebuilt;
-
-	if (sqlite_store_new(path, &store, &rebuilt, &error))
-		fail_msg("%s", error.message);
-	assert_int_equal(rebuilt, expect_rebuilt);
-	return store;
-}
 
 static void put_tags(struct metadata_store *store, unsigned count)
 {
@@ -74,53 +24,11 @@ static enum status get_tag(struct metadata_store *store, const char *tag, struct
 	return metadata_get_tag(store, "a/repository", tag, &entry, error);
 }
 
-static void run_sql(const char *path, const char *sql)
-{
-	sqlite3 *db = NULL;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
-
-/* Overwrites the file from `offset` on with what no page looks like. */
-static void damage(const char *path, off_t offset)
-{
-	struct stat info;
-	char *junk;
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &info), 0);
-	assert_true(info.st_size > offset);
-	junk = xmalloc((size_t)(info.st_size - offset));
-	memset(junk, 0xa5, (size_t)(info.st_size - offset));
-	assert_int_equal(
-		file_pwrite_all(fd, junk, (size_t)(info.st_size - offset), (uint64_t)offset), 0);
-	free(junk);
-	close(fd);
-}
-
-static size_t count_set_aside(const struct fixture *fixture, char **ret_first)
-{
-	char *pattern = xasprintf("%s.damaged-*Z", fixture->path);
-	glob_t found = {0};
-	size_t count;
-
-	glob(pattern, 0, NULL, &found);
-	count = found.gl_pathc;
-	if (count && ret_first)
-		*ret_first = xstrdup(found.gl_pathv[0]);
-	globfree(&found);
-	free(pattern);
-	return count;
-}
-
 /* ---- the file ---- */
 
 static void what_was_put_outlives_the_process(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 
 	put_tags(store, 3);
@@ -133,7 +41,7 @@ static void what_was_put_outlives_the_process(void **state)
 static void only_we_may_read_the_files(void **state)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	mode_t old = umask(0);
 	struct metadata_store *store = open_index(fixture->path, false);
 
@@ -152,7 +60,7 @@ static void only_we_may_read_the_files(void **state)
 
 static void an_empty_file_is_a_new_index(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store;
 
 	close(open(fixture->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -175,7 +83,7 @@ static void assert_refused(const char *path, enum status expected, const char *m
 
 static void a_newer_schema_is_refused_and_left_alone(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 
 	put_tags(store, 1);
@@ -191,7 +99,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 
 static void another_programs_database_is_left_alone(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 
 	run_sql(fixture->path, "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)");
 	assert_refused(fixture->path, BW_INVALID, "another program");
@@ -203,7 +111,7 @@ static void another_programs_database_is_left_alone(void **state)
 
 static void a_path_that_cannot_be_is_refused(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	char *below = xasprintf("%s/file/index.db", fixture->scratch);
 	char *file = xasprintf("%s/file", fixture->scratch);
 	char *folder = xasprintf("%s/folder", fixture->scratch);
@@ -221,7 +129,7 @@ static void a_path_that_cannot_be_is_refused(void **state)
 
 static void what_is_no_database_is_set_aside(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	static const char junk[] = "not a database, but long enough to have a header of one, "
 				   "which begins with a line that this one does not have at all";
 	struct metadata_store *store;
@@ -247,7 +155,7 @@ static void what_is_no_database_is_set_aside(void **state)
 
 static void a_damaged_page_is_found_at_the_start(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 
 	put_tags(store, 2000);
@@ -263,7 +171,7 @@ static void a_damaged_page_is_found_at_the_start(void **state)
 /* The log of the old file must not be played into the new one. */
 static void the_log_is_set_aside_with_its_file(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 	char *log = xasprintf("%s-wal", fixture->path);
 	char *kept = xasprintf("%s/kept-wal", fixture->scratch);
@@ -290,7 +198,7 @@ static void the_log_is_set_aside_with_its_file(void **state)
 
 static void damage_met_while_we_run_heals_at_the_next_start(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 	struct error error = {0};
 
@@ -310,7 +218,7 @@ static void damage_met_while_we_run_heals_at_the_next_start(void **state)
 
 static void a_file_that_was_deleted_is_noticed(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 	struct error error = {0};
 
@@ -321,7 +229,7 @@ static void a_file_that_was_deleted_is_noticed(void **state)
 	metadata_store_free(store);
 }
 
-/* ---- other processes ---- */
+/* ---- another writer ---- */
 
 static sqlite3 *lock_from_outside(const char *path)
 {
@@ -334,7 +242,7 @@ static sqlite3 *lock_from_outside(const char *path)
 
 static void another_writer_delays_writers_for_so_long_and_readers_not_at_all(void **state)
 {
-	struct fixture *fixture = *state;
+	struct sqlite_fixture *fixture = *state;
 	struct metadata_store *store = open_index(fixture->path, false);
 	struct tag_entry entry = {.version = 9};
 	struct error error = {0};
@@ -357,23 +265,21 @@ static void another_writer_delays_writers_for_so_long_and_readers_not_at_all(voi
 	metadata_store_free(store);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(what_was_put_outlives_the_process),
-		TEST(only_we_may_read_the_files),
-		TEST(an_empty_file_is_a_new_index),
-		TEST(a_newer_schema_is_refused_and_left_alone),
-		TEST(another_programs_database_is_left_alone),
-		TEST(a_path_that_cannot_be_is_refused),
-		TEST(what_is_no_database_is_set_aside),
-		TEST(a_damaged_page_is_found_at_the_start),
-		TEST(the_log_is_set_aside_with_its_file),
-		TEST(damage_met_while_we_run_heals_at_the_next_start),
-		TEST(a_file_that_was_deleted_is_noticed),
-		TEST(another_writer_delays_writers_for_so_long_and_readers_not_at_all),
+		SQLITE_TEST(what_was_put_outlives_the_process),
+		SQLITE_TEST(only_we_may_read_the_files),
+		SQLITE_TEST(an_empty_file_is_a_new_index),
+		SQLITE_TEST(a_newer_schema_is_refused_and_left_alone),
+		SQLITE_TEST(another_programs_database_is_left_alone),
+		SQLITE_TEST(a_path_that_cannot_be_is_refused),
+		SQLITE_TEST(what_is_no_database_is_set_aside),
+		SQLITE_TEST(a_damaged_page_is_found_at_the_start),
+		SQLITE_TEST(the_log_is_set_aside_with_its_file),
+		SQLITE_TEST(damage_met_while_we_run_heals_at_the_next_start),
+		SQLITE_TEST(a_file_that_was_deleted_is_noticed),
+		SQLITE_TEST(another_writer_delays_writers_for_so_long_and_readers_not_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
