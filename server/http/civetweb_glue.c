@@ -40,6 +40,7 @@ static int bind_and_remember(int socket, const struct sockaddr *address, socklen
 #include "server/base/memory.h"
 #include "server/base/str.h"
 #include "server/http/connection.h"
+#include "server/http/inbound.h"
 #include "server/http/listen_address.h"
 #include "server/http/listener.h"
 
@@ -55,13 +56,14 @@ _Static_assert(HEAD_MAX_FIELDS == MG_MAX_HEADERS - 1,
 #define HEAD_SIZE "16384"
 
 #define LINGER_MS 1000
-#define LINGER_BYTES ((size_t)4 << 20)
+#define LINGER_BYTES ((size_t)64 << 20)
 
 /* One worker's connection, as other threads may see it. */
 struct slot {
 	pthread_mutex_t lock; /* covers the slot; a leaf */
 	int socket; /* -1: none */
 	bool busy; /* a request is being answered */
+	struct inbound inbound; /* the worker's own, while it is; not under the lock */
 };
 
 struct listener {
@@ -133,9 +135,7 @@ bool connection_may_stay(const struct connection *connection)
 {
 	const struct mg_connection *conn = unwrap_const(connection);
 
-	return should_keep_alive(conn) && conn->protocol_type == PROTOCOL_TYPE_HTTP1 &&
-	       (conn->is_chunked ? conn->is_chunked == 4
-				 : conn->consumed_content == conn->content_len);
+	return should_keep_alive(conn) && conn->protocol_type == PROTOCOL_TYPE_HTTP1;
 }
 
 void connection_close_after(struct connection *connection)
@@ -175,17 +175,17 @@ void connection_close_lingering(struct connection *connection)
 	struct mg_connection *conn = unwrap(connection);
 	deadline_ms deadline = deadline_in(LINGER_MS);
 	size_t left = LINGER_BYTES;
-	char piece[4096];
 
 	conn->must_close = 1;
 	shutdown(conn->client.sock, SHUT_WR);
-	while (left >= sizeof(piece)) {
+	while (left > 0) {
 		struct pollfd wait = {.fd = conn->client.sock, .events = POLLIN};
 		ssize_t length;
 
 		if (poll(&wait, 1, (int)deadline_left_ms(deadline)) <= 0)
 			return;
-		length = recv(conn->client.sock, piece, sizeof(piece), MSG_DONTWAIT);
+		/* thrown away where they are (tcp(7)) */
+		length = recv(conn->client.sock, NULL, left, MSG_TRUNC | MSG_DONTWAIT);
 		if (length <= 0)
 			return;
 		left -= (size_t)length;
@@ -239,6 +239,55 @@ bool connection_is_open(const struct connection *connection)
 	return getsockopt(unwrap_const(connection)->client.sock, IPPROTO_TCP, TCP_INFO, &info,
 			  &length) == 0 &&
 	       info.tcpi_state == TCP_ESTABLISHED;
+}
+
+/* ---- the body --------------------------------------------------------- */
+
+/* The library's own reading of bodies is not used: it waits for as long as it
+ * likes, and its reading of the chunked coding leaves room for doubt. */
+ssize_t connection_read_body(struct connection *connection, void *target, size_t size,
+			     int timeout_ms)
+{
+	return inbound_read(&slot_of(unwrap(connection))->inbound, target, size, timeout_ms);
+}
+
+uint64_t connection_body_left(const struct connection *connection)
+{
+	const struct inbound *inbound = &slot_of(unwrap_const(connection))->inbound;
+
+	if (inbound_is_settled(inbound))
+		return 0;
+	return inbound->is_chunked ? UINT64_MAX : inbound->left;
+}
+
+bool connection_has_bytes(const struct connection *connection)
+{
+	return inbound_has_bytes(&slot_of(unwrap_const(connection))->inbound);
+}
+
+/* To be called when the head was read, before a handler runs. */
+static void begin_body(struct mg_connection *conn)
+{
+	struct inbound *inbound = &slot_of(conn)->inbound;
+
+	inbound_init(inbound, conn->client.sock, conn->buf + conn->request_len,
+		     (size_t)(conn->data_len - conn->request_len),
+		     (size_t)(conn->buf_size - conn->request_len));
+	inbound_expect(inbound, conn->is_chunked != 0, (uint64_t)conn->content_len);
+}
+
+/* Tells the library where in its buffer the next request begins. */
+static void end_body(struct mg_connection *conn)
+{
+	const struct inbound *inbound = &slot_of(conn)->inbound;
+
+	if (!inbound_is_settled(inbound)) {
+		conn->must_close = 1;
+		return;
+	}
+	conn->is_chunked = 0;
+	conn->content_len = conn->consumed_content = (int64_t)inbound->at;
+	conn->data_len = conn->request_len + (int)inbound->end;
 }
 
 /* ---- the head --------------------------------------------------------- */
@@ -311,6 +360,7 @@ static int on_request(struct mg_connection *conn)
 	struct request_head head;
 
 	set_busy(conn, true);
+	begin_body(conn);
 	if (conn->request_info.num_headers > HEAD_MAX_FIELDS) {
 		options->handle_malformed(options->context, wrap(conn), 431,
 					  "bad request: it has too many header fields");
@@ -318,6 +368,7 @@ static int on_request(struct mg_connection *conn)
 		fill_head(conn, &head);
 		options->handle(options->context, wrap(conn), &head);
 	}
+	end_body(conn);
 	set_busy(conn, false);
 	return 1; /* answered */
 }

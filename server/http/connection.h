@@ -52,7 +52,7 @@ void connection_peer(const struct connection *connection, struct connection_peer
 
 const struct listener *connection_listener(const struct connection *connection);
 
-/* What the client and the protocol allow, once the request's body was read; the
+/* What the client and the protocol allow, if the request's body gets read; the
  * server may still say close. */
 bool connection_may_stay(const struct connection *connection);
 
@@ -84,15 +84,22 @@ ssize_t connection_try_send_file(struct connection *connection, int file, uint64
  * over. */
 void connection_wait_writable(struct connection *connection, int timeout_ms);
 
-/* Bytes of the request's body, chunked coding taken off: read into target; 0: the
- * body is at its end; CONNECTION_BODY_*: see there. Waits `timeout_ms` at most for
- * the first of them. Where the client waits for "100 Continue", that is sent by
- * the first call. */
-#define CONNECTION_BODY_GONE (-1) /* the client is gone, or we are stopping */
+/* Bytes of the request's body, chunked coding taken off, as soon as there are any:
+ * how many were read into `target`, 0 at the body's end, or one of these. Waits at
+ * most `timeout_ms` (0: not at all). What is left of `target` may be written to as
+ * well. Whoever waits for "100 Continue" has been told by now (receive.h). */
+#define CONNECTION_BODY_GONE (-1) /* the client is gone, or we are stopping; final */
 #define CONNECTION_BODY_WAIT (-2) /* nothing came in that time; call again */
-#define CONNECTION_BODY_MALFORMED (-3) /* the chunked coding is not well-formed */
+#define CONNECTION_BODY_MALFORMED (-3) /* the chunked coding is not well-formed; final */
 ssize_t connection_read_body(struct connection *connection, void *target, size_t size,
 			     int timeout_ms);
+
+/* Bytes of the body that were not read yet. 0: the next request may follow;
+ * UINT64_MAX: not known. */
+uint64_t connection_body_left(const struct connection *connection);
+
+/* Something of the body has come that was not read yet. */
+bool connection_has_bytes(const struct connection *connection);
 
 /* Is anybody there to write to? False once the client closed its side, or we
  * cut the connection. */

@@ -1,11 +1,11 @@
 /*
- * Is a client reading fast enough to deserve its worker? Pure arithmetic on
- * the caller's clock.
+ * Is a client reading, or sending, fast enough to deserve its worker? Pure
+ * arithmetic on the caller's clock.
  *
- * A client that takes no byte for PACE_STALL_MS, or fewer than
+ * A client that takes (or sends) no byte for PACE_STALL_MS, or fewer than
  * PACE_MIN_BYTES_PER_S on average over a window of PACE_WINDOW_MS, has a
  * worker and a file open for nothing, on purpose or not. Time we spend waiting
- * for an upstream does not count against the client.
+ * for an upstream or a disk does not count against the client.
  */
 #ifndef HTTP_PACE_H
 #define HTTP_PACE_H
@@ -26,7 +26,7 @@ struct pace {
 
 /* Zero-initialise. */
 
-/* The client took bytes. */
+/* The client took bytes, or sent them. */
 void pace_taken(struct pace *pace, size_t bytes);
 
 /* How long to wait for it at most, in ms. */
