@@ -69,6 +69,7 @@ static enum status service_start(struct service *service, struct config *config,
 		.address = config->http.address,
 		.admin_address = config->http.admin_address,
 		.threads = config->http.threads,
+		.external_url = config->http.external_url,
 	};
 	enum status status = open_stores(service, config, error);
 	char *spool;

@@ -32,6 +32,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_HTTP_DURATION,        "registry_http_request_duration_seconds", METRIC_HISTOGRAM, "handler", "method", "",         "Time from the request's head read to its last byte written.") \
 	X(M_HTTP_IN_FLIGHT,       "registry_http_in_flight_requests",       METRIC_GAUGE,     "", "", "",                      "Requests being answered now.") \
 	X(M_HTTP_CONNECTIONS,     "registry_http_connections",              METRIC_GAUGE,     "", "", "",                      "Client connections that hold a worker now.") \
+	X(M_HTTP_RECEIVED_BYTES,  "registry_http_request_bytes_total",      METRIC_COUNTER,   "handler", "", "",               "Body bytes received from clients.") \
 	X(M_HTTP_SENT_BYTES,      "registry_http_response_bytes_total",     METRIC_COUNTER,   "handler", "", "",               "Body bytes sent to clients.") \
 	X(M_PROXY_REQUESTS,       "registry_proxy_requests_total",          METRIC_COUNTER,   "type", "upstream", "",          "Requests for cached content, by type (manifest, blob, tags, referrers).") \
 	X(M_PROXY_HITS,           "registry_proxy_hits_total",              METRIC_COUNTER,   "type", "upstream", "",          "Requests answered from the cache.") \

@@ -52,9 +52,19 @@ static enum log_level level_of(const struct exchange *exchange)
 
 static const char *message_of(const struct exchange *exchange)
 {
+	if (exchange->receiver.outcome == BW_CANCELLED)
+		return "request cut short";
 	if (exchange->outcome != BW_OK)
 		return "response cut short";
 	return exchange->status >= 400 ? "response completed with error" : "response completed";
+}
+
+/* Left out of requests that have no body. */
+static struct log_field received_field(const struct exchange *exchange)
+{
+	if (exchange->request.has_body)
+		return LOG_I("http.request.received", exchange->receiver.received);
+	return LOG_S("http.request.received", NULL);
 }
 
 void access_log(const struct exchange *exchange)
@@ -80,7 +90,7 @@ void access_log(const struct exchange *exchange)
 		  LOG_S("http.request.host", or_null(host)),
 		  LOG_S("http.request.uri", or_null(uri)),
 		  LOG_S("http.request.remoteaddr", peer.address),
-		  LOG_S("http.request.useragent", or_null(agent)),
+		  LOG_S("http.request.useragent", or_null(agent)), received_field(exchange),
 		  LOG_I("http.response.status", exchange->status),
 		  LOG_I("http.response.written", exchange_body_sent(exchange)),
 		  LOG_S("http.response.duration", duration),
@@ -105,6 +115,8 @@ void access_count(const struct exchange *exchange)
 	snprintf(code, sizeof(code), "%d", exchange->status);
 	metric_inc(M_HTTP_REQUESTS, handler, method, code);
 	metric_add(M_HTTP_DURATION, (double)us / 1e6, handler, method);
+	if (exchange->receiver.received > 0)
+		metric_add(M_HTTP_RECEIVED_BYTES, exchange->receiver.received, handler);
 	if (body > 0)
 		metric_add(M_HTTP_SENT_BYTES, body, handler);
 	if (body > 0 && exchange->pushed_type && upstream)

@@ -15,10 +15,6 @@
 /* How long a client's leaving may go unnoticed. */
 #define SLICE_MS 500
 
-/* nginx' number for it, in the log and the metrics; nobody is sent it. */
-#define STATUS_CLIENT_LEFT 499
-#define CLIENT_LEFT "the client went away"
-
 struct blob_answer {
 	struct exchange *exchange;
 	struct blob_source source;
@@ -149,8 +145,7 @@ static void respond_unsatisfiable(struct blob_answer *answer)
 	};
 	struct api_failure failure = {.http_status = 416, .code = API_RANGE_INVALID};
 
-	snprintf(failure.message, sizeof(failure.message),
-		 "the range begins behind the blob's last byte");
+	snprintf(failure.message, sizeof(failure.message), "the blob has no byte in that range");
 	respond_failure_with(answer->exchange, &failure, &extra);
 }
 
@@ -220,7 +215,10 @@ static void head_blob(struct blob_answer *answer)
 		return;
 	}
 	exchange->has_verdict = true;
-	respond(exchange, &response, NULL);
+	if (etag_listed(request_header(&exchange->request, "If-None-Match"), answer->etag))
+		respond_not_modified(answer);
+	else
+		respond(exchange, &response, NULL);
 }
 
 static void get_blob(struct blob_answer *answer)
@@ -253,4 +251,22 @@ void handle_blob(struct exchange *exchange)
 		head_blob(&answer);
 	else
 		get_blob(&answer);
+}
+
+void handle_delete_blob(struct exchange *exchange)
+{
+	struct api_failure failure;
+
+	if (!handler_resolve(exchange))
+		return;
+	if (registry_delete_blob(exchange->registry, &exchange->target, exchange->match.last,
+				 &failure)) {
+		handler_deleted(exchange);
+		return;
+	}
+	/* 405 of a cached one */
+	respond_failure_with(exchange, &failure,
+			     &(struct response){
+				     .allow = failure.http_status == 405 ? "GET, HEAD" : NULL,
+			     });
 }

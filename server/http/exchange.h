@@ -9,6 +9,7 @@
 #define HTTP_EXCHANGE_H
 
 #include "server/base/arena.h"
+#include "server/http/receive.h"
 #include "server/http/request.h"
 #include "server/http/router.h"
 #include "server/http/send.h"
@@ -20,13 +21,17 @@
 struct exchange {
 	struct connection *connection;
 	struct registry *registry;
+	const char *external_url; /* of Locations; "": they are relative */
 	struct arena arena;
 	struct request request;
 	struct route_match match; /* route is NULL when the path is unknown */
 	struct target target;
 	bool has_target;
 	struct sender sender;
-	bool keep_alive; /* decided before the head of the answer is written */
+	struct receiver receiver;
+	bool malformed; /* where the next request begins is not known */
+	/* Wanted; settled before the head of the answer is written. */
+	bool keep_alive;
 
 	/* How it went */
 	int64_t started_us;
@@ -45,6 +50,13 @@ struct exchange {
 static inline uint64_t exchange_body_sent(const struct exchange *exchange)
 {
 	return exchange->sent > exchange->head_length ? exchange->sent - exchange->head_length : 0;
+}
+
+/* May its body be read at all? Of other methods it has no meaning (RFC 9110,
+ * 9.3.1), and whoever sends one means to confuse somebody. */
+static inline bool exchange_takes_body(const struct exchange *exchange)
+{
+	return (exchange->request.method & (METHOD_POST | METHOD_PUT | METHOD_PATCH)) != 0;
 }
 
 static inline bool exchange_is_head(const struct exchange *exchange)

@@ -1,5 +1,6 @@
 #include "server/http/http_server.h"
 
+#include "server/base/buf.h"
 #include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
@@ -11,6 +12,7 @@
 #include "server/http/router.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@
 
 struct http_server {
 	struct registry *registry;
+	char *external_url;
 	struct listener *listener;
 	struct listener *admin_listener;
 	struct admin *admin;
@@ -48,7 +51,9 @@ static void exchange_begin(struct exchange *exchange, struct http_server *server
 	*exchange = (struct exchange){
 		.connection = connection,
 		.registry = server->registry,
+		.external_url = server->external_url,
 		.sender = {.connection = connection},
+		.receiver = {.connection = connection},
 		.started_us = clock_monotonic_us(),
 		.match = {.name = "", .last = ""},
 	};
@@ -75,26 +80,25 @@ static void respond_unknown_path(struct exchange *exchange)
 
 static void respond_not_allowed(struct exchange *exchange)
 {
-	unsigned methods = exchange->match.route->methods;
-	const struct response extra = {.allow = methods ? "GET, HEAD" : ""};
-	static const struct api_failure failure = {
-		.http_status = 405,
-		.code = API_UNSUPPORTED,
-		.message = "this version does not accept pushes or deletions: only GET and HEAD",
-	};
+	struct buf allow = BUF_INIT((size_t)128);
+	struct api_failure failure = {.http_status = 405, .code = API_UNSUPPORTED};
 
-	respond_failure_with(exchange, &failure, &extra);
+	request_format_methods(route_methods(exchange->match.route), &allow);
+	snprintf(failure.message, sizeof(failure.message), "this endpoint takes %s only",
+		 buf_string(&allow));
+	respond_failure_with(exchange, &failure, &(struct response){.allow = buf_string(&allow)});
+	buf_release(&allow);
 }
 
 /* After an answer: leaves the connection in a state that is true to what the
  * answer said about it. */
 static void settle_connection(struct exchange *exchange)
 {
-	if (exchange->outcome != BW_OK)
-		return; /* reset already */
-	if (exchange->request.has_body && !exchange->keep_alive)
+	if (exchange->outcome != BW_OK || exchange->keep_alive)
+		return; /* reset already, or nothing to do */
+	if (exchange->malformed || receive_is_expected(&exchange->receiver))
 		connection_close_lingering(exchange->connection);
-	else if (!exchange->keep_alive)
+	else
 		connection_close_after(exchange->connection);
 }
 
@@ -102,19 +106,21 @@ static void answer(struct exchange *exchange)
 {
 	const struct route *route = router_match(routes, route_count, exchange->request.path,
 						 &exchange->arena, &exchange->match);
+	const struct route_action *action =
+		route ? route_action_for(route, exchange->request.method) : NULL;
 
 	if (!route)
 		respond_unknown_path(exchange);
-	else if (!(route->methods & exchange->request.method))
+	else if (!action)
 		respond_not_allowed(exchange);
 	else
-		route->handle(exchange);
+		action->handle(exchange);
 }
 
 static void refuse_malformed(struct exchange *exchange, const struct api_failure *failure)
 {
 	exchange->keep_alive = false;
-	exchange->request.has_body = true; /* for all we know */
+	exchange->malformed = true;
 	respond_failure(exchange, failure);
 }
 
@@ -129,10 +135,8 @@ static void handle(void *context, struct connection *connection, const struct re
 	atomic_fetch_add(&server->in_flight, 1);
 	metric_add(M_HTTP_IN_FLIGHT, 1, NULL);
 	if (request_parse(head, &exchange.arena, &exchange.request, &failure)) {
-		/* No request that is answered here has a body. One that comes is not
-		 * waited for, or a byte now and then would hold a worker; so where
-		 * the next request begins is not known. */
-		exchange.keep_alive = !exchange.request.has_body && may_keep(server, connection);
+		exchange.keep_alive = may_keep(server, connection);
+		exchange.receiver.owes_continue = exchange.request.expects_continue;
 		answer(&exchange);
 	} else {
 		refuse_malformed(&exchange, &failure);
@@ -230,6 +234,7 @@ enum status http_server_start(const struct http_server_options *options,
 	enum status status;
 
 	server->registry = options->registry;
+	server->external_url = xstrdup(options->external_url ? options->external_url : "");
 	server->admin = admin_new(options->registry, &server->phase);
 	status = listener_start(&admin_options, &server->admin_listener, error);
 	if (status == BW_OK)
@@ -287,5 +292,6 @@ void http_server_free(struct http_server *server)
 	listener_free(server->listener);
 	listener_free(server->admin_listener);
 	admin_free(server->admin);
+	free(server->external_url);
 	free(server);
 }

@@ -18,6 +18,7 @@ struct http_server_options {
 	const char *address; /* http.address */
 	const char *admin_address; /* http.adminAddress */
 	unsigned threads; /* http.threads */
+	const char *external_url; /* http.externalURL, "" for none; copied */
 	struct registry *registry; /* outlives the server */
 };
 

@@ -74,7 +74,7 @@ enum range_result range_parse(const char *value, uint64_t size, struct byte_rang
 	if (!has_first)
 		return suffix_range(last, size, ret);
 	if (last < first)
-		return RANGE_WHOLE;
+		return RANGE_UNSATISFIABLE;
 	return int_range(first, last, size, ret);
 }
 

@@ -22,7 +22,9 @@ enum range_result {
 /* `value` of Range, NULL when there is none, for a representation of `size`
  * bytes. What is malformed, in another unit, or names several ranges is
  * answered with the whole, as the RFC allows: several ranges would be
- * multipart, which no client of a registry asks for. */
+ * multipart, which no client of a registry asks for. One that ends before it
+ * begins is unsatisfiable: the RFC would have it ignored, the registry's
+ * conformance suite wants 416. */
 enum range_result range_parse(const char *value, uint64_t size, struct byte_range *ret);
 
 /* Does If-None-Match (a list, or "*"; weak comparison) name this tag? `etag`

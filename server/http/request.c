@@ -1,5 +1,6 @@
 #include "server/http/request.h"
 
+#include "server/base/buf.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
@@ -32,6 +33,17 @@ const char *method_name(enum method method)
 			return methods[i].name;
 	}
 	return "other";
+}
+
+void request_format_methods(unsigned bits, struct buf *target)
+{
+	for (size_t i = 0; i < array_size(methods); i++) {
+		if (!(bits & methods[i].method))
+			continue;
+		if (target->length > 0)
+			buf_append_string(target, ", ");
+		buf_append_string(target, methods[i].name);
+	}
 }
 
 /* RFC 9110, 5.6.2 */
@@ -86,6 +98,21 @@ const char *request_parameter(const struct request *request, const char *name)
 			return request->parameters[i].value;
 	}
 	return NULL;
+}
+
+size_t request_parameters(const struct request *request, const char *name, const char **values,
+			  size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < request->parameter_count; i++) {
+		if (strcmp(request->parameters[i].name, name) != 0)
+			continue;
+		if (count < max)
+			values[count] = request->parameters[i].value;
+		count++;
+	}
+	return count;
 }
 
 static bool is_request_id(const char *text)
@@ -202,14 +229,45 @@ static bool take_body(struct request *request, struct api_failure *failure)
 	if (codings && strcmp(head->version, "1.1") != 0)
 		return refuse(failure, "Transfer-Encoding needs HTTP/1.1");
 	request->has_body = codings || length > 0;
+	request->has_length = !codings;
+	request->length = length;
 	return true;
+}
+
+/* RFC 9110, 10.1.1 */
+static bool take_expectation(struct request *request, struct api_failure *failure)
+{
+	const char *expectation = NULL;
+	size_t count = count_fields(request->head, "Expect", &expectation);
+
+	if (count == 0 || strcmp(request->head->version, "1.1") != 0)
+		return true;
+	if (count > 1 || !str_equals_ignore_case(expectation, "100-continue")) {
+		refuse(failure, "the only Expect understood is 100-continue");
+		failure->http_status = 417;
+		return false;
+	}
+	request->expects_continue = request->has_body;
+	return true;
+}
+
+static bool take_target(struct request *request, struct arena *arena, const char **ret_authority,
+			struct api_failure *failure)
+{
+	const char *reason;
+
+	if (request_parse_target(request->head->target, arena, request, ret_authority, &reason))
+		return true;
+	refuse(failure, reason);
+	if (request->parameter_count == REQUEST_MAX_PARAMETERS)
+		failure->http_status = 414;
+	return false;
 }
 
 bool request_parse(const struct request_head *head, struct arena *arena, struct request *ret,
 		   struct api_failure *failure)
 {
 	const char *authority;
-	const char *reason;
 
 	*ret = (struct request){.head = head, .method = method_parse(head->method), .path = "/"};
 	set_id(ret);
@@ -217,9 +275,8 @@ bool request_parse(const struct request_head *head, struct arena *arena, struct 
 		return refuse(failure, "its head is not formed as RFC 9112 asks for");
 	if (!check_fields(head, failure) || !take_body(ret, failure))
 		return false;
-	if (!request_parse_target(head->target, arena, ret, &authority, &reason))
-		return refuse(failure, reason);
-	return take_host(ret, authority, failure);
+	return take_target(ret, arena, &authority, failure) && take_host(ret, authority, failure) &&
+	       take_expectation(ret, failure);
 }
 
 void request_init_malformed(struct request *request, const struct request_head *empty_head)

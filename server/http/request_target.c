@@ -122,6 +122,12 @@ static bool parse_path(const char *text, size_t length, struct arena *arena, str
 	return true;
 }
 
+/* ?tag=1.2&tag=latest of a manifest's push. */
+static bool may_repeat(const char *name)
+{
+	return strcmp(name, "tag") == 0;
+}
+
 static bool parse_parameter(const char *text, size_t length, struct arena *arena,
 			    struct request *ret, const char **ret_reason)
 {
@@ -141,7 +147,7 @@ static bool parse_parameter(const char *text, size_t length, struct arena *arena
 					 true, ret_reason);
 	if (!parameter.value)
 		return false;
-	if (request_parameter(ret, parameter.name)) {
+	if (!may_repeat(parameter.name) && request_parameter(ret, parameter.name)) {
 		*ret_reason = "the query has a parameter twice";
 		return false;
 	}

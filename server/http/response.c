@@ -16,6 +16,9 @@ static const struct {
 	const char *reason;
 } reasons[] = {
 	{200, "OK"},
+	{201, "Created"},
+	{202, "Accepted"},
+	{204, "No Content"},
 	{206, "Partial Content"},
 	{304, "Not Modified"},
 	{400, "Bad Request"},
@@ -23,8 +26,11 @@ static const struct {
 	{403, "Forbidden"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
+	{408, "Request Timeout"},
 	{413, "Content Too Large"},
+	{414, "URI Too Long"},
 	{416, "Range Not Satisfiable"},
+	{417, "Expectation Failed"},
 	{429, "Too Many Requests"},
 	{431, "Request Header Fields Too Large"},
 	{500, "Internal Server Error"},
@@ -108,6 +114,26 @@ static void append_content(struct buf *buf, const struct response *response)
 	}
 }
 
+/* What the answer says about what was pushed. "0-0" is said of an upload without a
+ * byte as well, since that is what clients can read. */
+static void append_pushed(struct buf *buf, const struct response *response)
+{
+	const struct upload_status *upload = response->upload;
+
+	if (response->location)
+		append_field(buf, "Location: ", response->location);
+	if (upload) {
+		append_number(buf, "Range: 0-", upload->offset > 0 ? upload->offset - 1 : 0);
+		append_field(buf, "Docker-Upload-UUID: ", upload->id);
+	}
+	if (upload && upload->min_chunk > 0)
+		append_number(buf, "OCI-Chunk-Min-Length: ", upload->min_chunk);
+	if (response->subject)
+		append_field(buf, "OCI-Subject: ", response->subject);
+	for (size_t i = 0; i < response->tag_count; i++)
+		append_field(buf, "OCI-Tag: ", response->tags[i]);
+}
+
 /* What the answer says about how it came about. */
 static void append_origin(struct buf *buf, const struct exchange *exchange)
 {
@@ -140,6 +166,7 @@ static void write_head(struct exchange *exchange, const struct response *respons
 	append_field(buf, reason_of(response->status), "");
 	append_field(buf, "Date: ", current_date());
 	append_content(buf, response);
+	append_pushed(buf, response);
 	buf_append_string(buf, "Docker-Distribution-Api-Version: registry/2.0\r\n"
 			       "X-Content-Type-Options: nosniff\r\n");
 	append_field(buf, "X-Request-Id: ", exchange->request.id);
@@ -176,11 +203,21 @@ void exchange_cut_sending(struct exchange *exchange, enum status outcome)
 		exchange_cut(exchange, outcome, "the client went away");
 }
 
+/* A body that is not read to its end leaves nowhere for the next request to
+ * begin. */
+static void settle_body(struct exchange *exchange)
+{
+	if (!exchange->keep_alive || !exchange->request.has_body)
+		return;
+	exchange->keep_alive = exchange_takes_body(exchange) && receive_rest(&exchange->receiver);
+}
+
 bool response_begin(struct exchange *exchange, const struct response *response, const void *body,
 		    size_t length, bool more)
 {
 	struct buf head = BUF_INIT(HEAD_MAX);
 
+	settle_body(exchange);
 	write_head(exchange, response, &head);
 	if (head.overflow)
 		exchange_cut(exchange, BW_INTERNAL, "the head of the answer is too long");

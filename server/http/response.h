@@ -6,6 +6,7 @@
 
 #include "server/http/exchange.h"
 #include "server/http/range.h"
+#include "server/registry/push.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,9 +15,14 @@
 struct response {
 	int status;
 	const char *content_type;
-	bool has_length; /* every answer but 304 */
+	bool has_length; /* every answer but 204 and 304 */
 	uint64_t content_length;
 	const char *digest; /* Docker-Content-Digest, and ETag in quotes */
+	const char *location;
+	const struct upload_status *upload; /* Range, Docker-Upload-UUID, OCI-Chunk-Min-Length */
+	const char *subject; /* OCI-Subject */
+	const char *const *tags; /* OCI-Tag, one of each */
+	size_t tag_count;
 	const char *link; /* path and query of the next page */
 	const char *allow; /* may be "" */
 	bool filters_applied; /* OCI-Filters-Applied: artifactType */

@@ -37,6 +37,8 @@ static bool match_name(const struct route *route, const char *rest, struct arena
 	const char *last = "";
 	size_t name_length;
 
+	if (route->kind == ROUTE_NAME_FOLDER && length > 0 && rest[length - 1] == '/')
+		length--;
 	if (route->kind == ROUTE_NAME_LAST) {
 		const char *slash = strrchr(rest, '/');
 
@@ -50,6 +52,24 @@ static bool match_name(const struct route *route, const char *rest, struct arena
 	ret->name = arena_strndup(arena, rest, name_length);
 	ret->last = last;
 	return ret->name != NULL;
+}
+
+const struct route_action *route_action_for(const struct route *route, unsigned method)
+{
+	for (size_t i = 0; i < ROUTE_MAX_ACTIONS; i++) {
+		if (route->actions[i].methods & method)
+			return &route->actions[i];
+	}
+	return NULL;
+}
+
+unsigned route_methods(const struct route *route)
+{
+	unsigned methods = 0;
+
+	for (size_t i = 0; i < ROUTE_MAX_ACTIONS; i++)
+		methods |= route->actions[i].methods;
+	return methods;
 }
 
 const struct route *router_match(const struct route *table, size_t count, const char *path,

@@ -5,15 +5,26 @@
 
 #define READS (METHOD_GET | METHOD_HEAD)
 
-/* Uploads are known so that a push is told what is the matter (405), and not
- * that its repository does not exist. */
+/* clang-format off */
 const struct route routes[] = {
-	{"base", ROUTE_EXACT, "/v2", READS, handle_base},
-	{"manifest", ROUTE_NAME_LAST, "manifests", READS, handle_manifest},
-	{"blob", ROUTE_NAME_LAST, "blobs", READS, handle_blob},
-	{"tags", ROUTE_NAME_ONLY, "tags/list", READS, handle_tags},
-	{"referrers", ROUTE_NAME_LAST, "referrers", READS, handle_referrers},
-	{"blob-upload", ROUTE_NAME_LAST, "blobs/uploads", 0, NULL},
+	{"base", ROUTE_EXACT, "/v2", {{READS, handle_base}}},
+	{"catalog", ROUTE_EXACT, "/v2/_catalog", {{READS, handle_catalog}}},
+	{"manifest", ROUTE_NAME_LAST, "manifests", {
+		{READS, handle_manifest},
+		{METHOD_PUT, handle_put_manifest},
+		{METHOD_DELETE, handle_delete_manifest}}},
+	{"blob-upload", ROUTE_NAME_FOLDER, "blobs/uploads", {{METHOD_POST, handle_begin_upload}}},
+	{"blob-upload-chunk", ROUTE_NAME_LAST, "blobs/uploads", {
+		{READS, handle_upload_status},
+		{METHOD_PATCH, handle_append_upload},
+		{METHOD_PUT, handle_finish_upload},
+		{METHOD_DELETE, handle_cancel_upload}}},
+	{"blob", ROUTE_NAME_LAST, "blobs", {
+		{READS, handle_blob},
+		{METHOD_DELETE, handle_delete_blob}}},
+	{"tags", ROUTE_NAME_ONLY, "tags/list", {{READS, handle_tags}}},
+	{"referrers", ROUTE_NAME_LAST, "referrers", {{READS, handle_referrers}}},
 };
+/* clang-format on */
 
 const size_t route_count = array_size(routes);
