@@ -136,8 +136,14 @@ def http(suite):
 
 def http_asan(suite):
     if suite.build("asan", "breakwater"):
-        suite.pytest("tests/http", "-n", WORKERS, "--dist=worksteal", "-m", "not heavy",
+        suite.pytest("tests/http", "tests/conformance", "-n", WORKERS, "--dist=worksteal", "-m", "not heavy",
                      env={"BREAKWATER": str(ROOT / "build/asan/breakwater"), **SANITIZERS})
+
+
+def conformance(suite):
+    if suite.build("release"):
+        suite.pytest("tests/conformance", "-n", JOBS,
+                     env={"BREAKWATER": str(ROOT / "build/breakwater")})
 
 
 def e2e(suite):
@@ -172,7 +178,7 @@ def run_fuzz_target(source, options):
 
 
 SUITES = {"lint": lint, "unit": unit, "properties": properties, "concurrency": concurrency,
-          "http": http, "http-asan": http_asan, "e2e": e2e, "fuzz": fuzz}
+          "http": http, "http-asan": http_asan, "conformance": conformance, "e2e": e2e, "fuzz": fuzz}
 
 
 def run_suite(name, options):
