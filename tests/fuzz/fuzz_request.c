@@ -48,17 +48,28 @@ static void check_path(const char *path)
 		CHECK((unsigned char)*path >= 0x20 && *path != 0x7f);
 }
 
+/* Nothing but a tag may be given twice. */
+static void check_parameter(const struct request *request, const struct query_parameter *parameter)
+{
+	const char *value;
+
+	CHECK(parameter->name && parameter->value);
+	CHECK(request_parameter(request, parameter->name));
+	if (strcmp(parameter->name, "tag") != 0)
+		CHECK(request_parameters(request, parameter->name, &value, 1) == 1 &&
+		      value == parameter->value);
+}
+
 static void check_request(const struct request *request)
 {
 	check_path(request->path);
 	CHECK(request->parameter_count <= REQUEST_MAX_PARAMETERS);
-	for (size_t i = 0; i < request->parameter_count; i++) {
-		CHECK(request->parameters[i].name && request->parameters[i].value);
-		CHECK(request_parameter(request, request->parameters[i].name) ==
-		      request->parameters[i].value);
-	}
+	for (size_t i = 0; i < request->parameter_count; i++)
+		check_parameter(request, &request->parameters[i]);
 	CHECK(!(request_header(request, "Content-Length") &&
 		request_header(request, "Transfer-Encoding")));
+	CHECK(request->has_body == !(request->has_length && request->length == 0));
+	CHECK(!request->expects_continue || request->has_body);
 	CHECK(request->host || strcmp(request->head->version, "1.0") == 0);
 }
 
@@ -87,7 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_request(&request);
 		check_route(&request, &arena);
 	} else {
-		CHECK(failure.http_status == 400 && failure.message[0]);
+		CHECK(failure.http_status == 400 || failure.http_status == 414 ||
+		      failure.http_status == 417);
+		CHECK(failure.message[0]);
 	}
 	CHECK(strlen(request.id) > 0 && strlen(request.id) <= REQUEST_ID_MAX);
 	arena_release(&arena);

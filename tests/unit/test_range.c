@@ -41,8 +41,9 @@ static void cuts_what_reaches_behind_the_end(void **state)
 
 static void refuses_what_begins_behind_the_end(void **state)
 {
-	static const char *const values[] = {"bytes=10-", "bytes=10-20", "bytes=-0",
-					     "bytes=99999999999999999999999999-"};
+	static const char *const values[] = {
+		"bytes=10-", "bytes=10-20", "bytes=-0",   "bytes=99999999999999999999999999-",
+		"bytes=5-4", "bytes=9-0",   "bytes=12-11"};
 	struct byte_range range;
 
 	(void)state;
@@ -54,16 +55,26 @@ static void refuses_what_begins_behind_the_end(void **state)
 
 static void ignores_what_it_does_not_do(void **state)
 {
-	static const char *const values[] = {NULL,          "",
-					     "bytes",       "bytes=",
-					     "bytes=-",     "bytes=a-b",
-					     "bytes=5-4",   "bytes=0-1,3-4",
-					     "items=0-1",   "bytes 0-1",
-					     "bytes =0-1",  "bytes=0",
-					     "bytes=+1-2",  "bytes=0x1-2",
-					     "bytes=1--2",  "bytes=1-2x",
-					     "bytes=1 - 2", "byte=0-1",
-					     "bytes=-1-",   "bytes=1.5-2"};
+	static const char *const values[] = {NULL,
+					     "",
+					     "bytes",
+					     "bytes=",
+					     "bytes=-",
+					     "bytes=a-b",
+					     "bytes=5-4,0-1",
+					     "bytes=0-1,3-4",
+					     "items=0-1",
+					     "bytes 0-1",
+					     "bytes =0-1",
+					     "bytes=0",
+					     "bytes=+1-2",
+					     "bytes=0x1-2",
+					     "bytes=1--2",
+					     "bytes=1-2x",
+					     "bytes=1 - 2",
+					     "byte=0-1",
+					     "bytes=-1-",
+					     "bytes=1.5-2"};
 	struct byte_range range = {.first = 77, .length = 78};
 
 	(void)state;

@@ -49,13 +49,18 @@ static void assert_accepted(struct fixture *fixture)
 		fail_msg("%s: %s", fixture->head.target, fixture->failure.message);
 }
 
-static void assert_refused(struct fixture *fixture)
+static void assert_refused_with(struct fixture *fixture, int http_status)
 {
 	if (parse(fixture))
 		fail_msg("%s was accepted", fixture->head.target);
-	assert_int_equal(fixture->failure.http_status, 400);
+	assert_int_equal(fixture->failure.http_status, http_status);
 	assert_true(strlen(fixture->failure.message) > strlen("bad request: "));
 	assert_true(fixture->request.id[0]);
+}
+
+static void assert_refused(struct fixture *fixture)
+{
+	assert_refused_with(fixture, 400);
 }
 
 static void decodes_the_path(void **state)
@@ -163,14 +168,31 @@ static void reads_the_query(void **state)
 static void limits_the_query(void **state)
 {
 	struct fixture *fixture = *state;
-	char target[256] = "/v2/?a0=1";
+	char target[1024] = "/v2/?a0=1";
 
 	for (int i = 1; i < REQUEST_MAX_PARAMETERS; i++)
 		snprintf(target + strlen(target), sizeof(target) - strlen(target), "&a%d=1", i);
 	fixture->head.target = target;
 	assert_accepted(fixture);
 	snprintf(target + strlen(target), sizeof(target) - strlen(target), "&b=1");
-	assert_refused(fixture);
+	assert_refused_with(fixture, 414);
+}
+
+static void tags_may_come_in_numbers(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *values[3] = {NULL, NULL, "untouched"};
+
+	fixture->head.target = "/v2/a/manifests/x?tag=1&n=5&tag=1.2&tag=a%2bb";
+	assert_accepted(fixture);
+	assert_int_equal(request_parameters(&fixture->request, "tag", values, 2), 3);
+	assert_string_equal(values[0], "1");
+	assert_string_equal(values[1], "1.2");
+	assert_string_equal(values[2], "untouched");
+	assert_int_equal(request_parameters(&fixture->request, "tag", values, 3), 3);
+	assert_string_equal(values[2], "a+b");
+	assert_string_equal(request_parameter(&fixture->request, "tag"), "1");
+	assert_int_equal(request_parameters(&fixture->request, "none", values, 3), 0);
 }
 
 static void a_target_beyond_the_arena_is_refused(void **state)
@@ -236,17 +258,43 @@ static void takes_honest_bodies(void **state)
 
 	assert_accepted(fixture);
 	assert_false(fixture->request.has_body);
+	assert_true(fixture->request.has_length);
 	add(fixture, "Content-Length", "0");
 	assert_accepted(fixture);
 	assert_false(fixture->request.has_body);
+	assert_true(fixture->request.has_length);
+	assert_int_equal(fixture->request.length, 0);
 	fixture->head.fields[1].value = "9223372036854775807";
 	assert_accepted(fixture);
 	assert_true(fixture->request.has_body);
+	assert_int_equal(fixture->request.length, INT64_MAX);
 	fixture->head.fields[1] = (struct head_field){"Transfer-Encoding", "Chunked"};
 	assert_accepted(fixture);
 	assert_true(fixture->request.has_body);
+	assert_false(fixture->request.has_length);
 	fixture->head.version = "1.0";
 	assert_refused(fixture);
+}
+
+static void expects_nothing_but_to_continue(void **state)
+{
+	struct fixture *fixture = *state;
+
+	add(fixture, "Expect", "100-Continue");
+	assert_accepted(fixture);
+	assert_false(fixture->request.expects_continue); /* there is no body */
+	add(fixture, "Content-Length", "5");
+	assert_accepted(fixture);
+	assert_true(fixture->request.expects_continue);
+	fixture->head.fields[1].value = "something-else";
+	assert_refused_with(fixture, 417);
+	fixture->head.fields[1].value = "100-continue, 100-continue";
+	assert_refused_with(fixture, 417);
+	fixture->head.fields[1].value = "";
+	assert_refused_with(fixture, 417);
+	fixture->head.version = "1.0"; /* knows no such thing */
+	assert_accepted(fixture);
+	assert_false(fixture->request.expects_continue);
 }
 
 static void the_host_is_one_and_a_name(void **state)
@@ -354,9 +402,11 @@ int main(void)
 		TEST(refuses_targets_that_mean_two_things),
 		TEST(reads_the_query),
 		TEST(limits_the_query),
+		TEST(tags_may_come_in_numbers),
 		TEST(a_target_beyond_the_arena_is_refused),
 		TEST(refuses_fields_that_mean_two_things),
 		TEST(takes_honest_bodies),
+		TEST(expects_nothing_but_to_continue),
 		TEST(the_host_is_one_and_a_name),
 		TEST(an_absolute_target_goes_before_the_host),
 		TEST(a_head_that_was_cut_wrongly_is_refused),

@@ -1,4 +1,5 @@
 #include "server/base/arena.h"
+#include "server/base/buf.h"
 #include "server/http/request.h"
 #include "server/http/router.h"
 #include "tests/support/support.h"
@@ -45,7 +46,10 @@ static void knows_the_api(void **state)
 	assert_route("/v2/a/b/tags/list", "tags", "a/b", "");
 	assert_route("/v2/a/referrers/sha256:ab", "referrers", "a", "sha256:ab");
 	assert_route("/v2/a/blobs/uploads/", "blob-upload", "a", "");
-	assert_route("/v2/a/blobs/uploads/1234", "blob-upload", "a", "1234");
+	assert_route("/v2/a/blobs/uploads", "blob-upload", "a", "");
+	assert_route("/v2/a/blobs/uploads/1234", "blob-upload-chunk", "a", "1234");
+	assert_route("/v2/_catalog", "catalog", "", "");
+	assert_route("/v2/_catalog/", "catalog", "", "");
 }
 
 static void names_may_contain_keywords(void **state)
@@ -55,6 +59,9 @@ static void names_may_contain_keywords(void **state)
 	assert_route("/v2/manifests/manifests/manifests", "manifest", "manifests", "manifests");
 	assert_route("/v2/blobs/blobs/sha256:ab", "blob", "blobs", "sha256:ab");
 	assert_route("/v2/tags/list/tags/list", "tags", "tags/list", "");
+	assert_route("/v2/blobs/uploads/blobs/uploads/", "blob-upload", "blobs/uploads", "");
+	assert_route("/v2/blobs/uploads/blobs/uploads/1", "blob-upload-chunk", "blobs/uploads",
+		     "1");
 	assert_route("/v2/a/blobs/uploads/manifests/1", "manifest", "a/blobs/uploads", "1");
 	assert_route("/v2/a/tags/list/manifests/1", "manifest", "a/tags/list", "1");
 }
@@ -72,7 +79,10 @@ static void knows_nothing_else(void **state)
 					    "/v2/a/tags/listing",
 					    "/v2/a/xmanifests/1",
 					    "/v2/a/manifests",
-					    "/v2/_catalog",
+					    "/v2/_catalog/x",
+					    "/v2/a/_catalog",
+					    "/v2/blobs/uploads/1/",
+					    "/v2/a/blobs/uploads//",
 					    "/metrics",
 					    "/v2/a/manifests/1/2",
 					    "/v3/a/manifests/1",
@@ -87,12 +97,46 @@ static void knows_nothing_else(void **state)
 	assert_string_equal(match.name, "untouched");
 }
 
-static void nothing_but_reading_is_allowed(void **state)
+static void assert_methods(const char *path, const char *expected)
+{
+	struct buf allow = BUF_INIT((size_t)128);
+	struct route_match match;
+	const struct route *route = router_match(routes, route_count, path, &arena, &match);
+
+	assert_non_null(route);
+	request_format_methods(route_methods(route), &allow);
+	assert_string_equal(buf_string(&allow), expected);
+	buf_release(&allow);
+}
+
+static void each_route_says_what_it_takes(void **state)
+{
+	(void)state;
+	assert_methods("/v2/", "GET, HEAD");
+	assert_methods("/v2/_catalog", "GET, HEAD");
+	assert_methods("/v2/a/manifests/1", "GET, HEAD, PUT, DELETE");
+	assert_methods("/v2/a/blobs/sha256:ab", "GET, HEAD, DELETE");
+	assert_methods("/v2/a/blobs/uploads/", "POST");
+	assert_methods("/v2/a/blobs/uploads/1", "GET, HEAD, PUT, PATCH, DELETE");
+	assert_methods("/v2/a/tags/list", "GET, HEAD");
+	assert_methods("/v2/a/referrers/sha256:ab", "GET, HEAD");
+}
+
+static void each_method_has_one_answer(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < route_count; i++) {
-		assert_int_equal(routes[i].methods & ~(unsigned)(METHOD_GET | METHOD_HEAD), 0);
-		assert_true(routes[i].methods == 0 || routes[i].handle);
+		unsigned seen = 0;
+
+		for (size_t j = 0; j < ROUTE_MAX_ACTIONS; j++) {
+			const struct route_action *action = &routes[i].actions[j];
+
+			assert_int_equal(seen & action->methods, 0);
+			seen |= action->methods;
+			assert_int_equal(action->methods != 0, action->handle != NULL);
+		}
+		assert_null(route_action_for(&routes[i], METHOD_OTHER));
+		assert_null(route_action_for(&routes[i], METHOD_OPTIONS));
 	}
 }
 
@@ -114,7 +158,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(knows_the_api, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_may_contain_keywords, setup, teardown),
 		cmocka_unit_test_setup_teardown(knows_nothing_else, setup, teardown),
-		cmocka_unit_test(nothing_but_reading_is_allowed),
+		cmocka_unit_test_setup_teardown(each_route_says_what_it_takes, setup, teardown),
+		cmocka_unit_test(each_method_has_one_answer),
 		cmocka_unit_test(a_full_arena_is_no_match),
 	};
 
