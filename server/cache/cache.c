@@ -48,7 +48,7 @@ enum status cache_new(struct content *content, const char *spool_directory,
 	cache->flights = flight_table_new();
 	cache->negatives = negative_new();
 	cache->manifests = lru_new(MANIFESTS_BYTES, &view_ops);
-	pthread_mutex_init(&cache->tags_lock, NULL);
+	pthread_mutex_init(&cache->maps_lock, NULL);
 	cache->tags = lru_new(TAGS_BYTES, &tag_ops);
 	cache->background = work_pool_new("cache", BACKGROUND_THREADS, BACKGROUND_QUEUE);
 	*ret_cache = cache;
@@ -66,7 +66,7 @@ void cache_free(struct cache *cache)
 	flight_table_free(cache->flights);
 	negative_free(cache->negatives);
 	lru_free(cache->tags);
-	pthread_mutex_destroy(&cache->tags_lock);
+	pthread_mutex_destroy(&cache->maps_lock);
 	lru_free(cache->manifests);
 	free(cache);
 }

@@ -20,10 +20,11 @@ struct cache {
 	struct flight_table *flights;
 	struct negative_cache *negatives;
 	struct lru *manifests; /* "<stored>@<digest>" to struct manifest_view */
-	/* Makes looking a tag up and putting another one step; over the map's own
-	 * locks, never held over I/O. */
-	pthread_mutex_t tags_lock;
 	struct lru *tags; /* "<stored>:<tag>" to struct tag_view */
+	/* Makes one step of looking at these two maps and putting into them, and of
+	 * forgetting; over the maps' own locks, never held over I/O. */
+	pthread_mutex_t maps_lock;
+	_Atomic uint64_t moment; /* one more with each forgetting; written under the lock */
 	struct work_pool *background; /* refreshes and prefetching */
 	_Atomic bool stopping; /* background work that has not begun need not */
 };
@@ -61,6 +62,14 @@ void held_source_release(struct held_source *held);
 void prefetch_blobs(struct cache *cache, const struct cache_source *source,
 		    struct manifest_view *view);
 
+/*
+ * What was deleted must not come back from memory: a request that read the stores
+ * before the deletion may reach the maps after it. So whoever is going to put
+ * something into a map takes the moment before he reads it, and what is older than
+ * the last forgetting is not kept.
+ */
+uint64_t cache_moment(struct cache *cache);
+
 /* A digest's manifest from memory or the stores. BW_ABSENT: not stored here;
  * everything else: the stores could not tell. */
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
@@ -90,13 +99,16 @@ void *tag_view_ref(void *tag);
 void tag_view_unref(void *tag);
 
 /* Puts the tag where other requests find it, unless that version or a newer one
- * is there. Takes over the reference and gives one to what is there then: all
+ * is there, or something was forgotten since `moment`. Takes over the reference and gives one to what is there then: all
  * who hold a version of a tag hold the same view, so that what the upstream
  * told one of them is known to every other. */
-struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag);
+struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag,
+				uint64_t moment);
 
-/* Points the tag at the view, in memory and in the stores. */
+/* Points the tag at the view, which was had at `moment`, in memory and in the
+ * stores. */
 void cache_point_tag(struct cache *cache, const struct cache_source *source,
-		     const struct reference *reference, struct manifest_view *view);
+		     const struct reference *reference, struct manifest_view *view,
+		     uint64_t moment);
 
 #endif

@@ -11,6 +11,7 @@
 #include "server/oci/manifest.h"
 #include "server/upstream/upstream.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,11 +31,26 @@ static size_t cost_of(const struct manifest_view *view)
 	return view->body_length + VIEW_OVERHEAD;
 }
 
+uint64_t cache_moment(struct cache *cache)
+{
+	return atomic_load(&cache->moment);
+}
+
+static void keep_manifest(struct cache *cache, const char *key, struct manifest_view *view,
+			  uint64_t moment)
+{
+	pthread_mutex_lock(&cache->maps_lock);
+	if (cache_moment(cache) == moment)
+		lru_put(cache->manifests, key, view, cost_of(view));
+	pthread_mutex_unlock(&cache->maps_lock);
+}
+
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
 				  const struct digest *digest, struct manifest_view **ret_view,
 				  struct error *error)
 {
 	struct manifest_entry entry = {0};
+	uint64_t moment = cache_moment(cache);
 	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
 	enum status status;
@@ -47,7 +63,7 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 		if (status != BW_OK)
 			return status;
 		view = manifest_view_new(&entry);
-		lru_put(cache->manifests, key, view, cost_of(view));
+		keep_manifest(cache, key, view, moment);
 	}
 	*ret_view = view;
 	return BW_OK;
@@ -72,27 +88,29 @@ static void take_newer_validation(struct tag_view *kept, const struct tag_view *
 		atomic_store(&kept->validated_at, validated_at);
 }
 
-struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag)
+struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag,
+				uint64_t moment)
 {
 	struct tag_view *kept;
 
-	pthread_mutex_lock(&cache->tags_lock);
+	pthread_mutex_lock(&cache->maps_lock);
 	kept = lru_get(cache->tags, key);
 	if (kept && kept->version >= tag->version) {
 		take_newer_validation(kept, tag);
-		pthread_mutex_unlock(&cache->tags_lock);
+		pthread_mutex_unlock(&cache->maps_lock);
 		tag_view_unref(tag);
 		return kept;
 	}
 	/* a tag keeps its manifest in memory, so it costs that too */
-	lru_put(cache->tags, key, tag, cost_of(tag->view));
-	pthread_mutex_unlock(&cache->tags_lock);
+	if (cache_moment(cache) == moment)
+		lru_put(cache->tags, key, tag, cost_of(tag->view));
+	pthread_mutex_unlock(&cache->maps_lock);
 	tag_view_unref(kept);
 	return tag;
 }
 
 void cache_point_tag(struct cache *cache, const struct cache_source *source,
-		     const struct reference *reference, struct manifest_view *view)
+		     const struct reference *reference, struct manifest_view *view, uint64_t moment)
 {
 	struct tag_entry entry = {
 		.digest = view->digest,
@@ -116,7 +134,7 @@ void cache_point_tag(struct cache *cache, const struct cache_source *source,
 	if (status != BW_OK)
 		log_not_stored(source, reference->text, &error);
 	tag = tag_view_new(manifest_view_ref(view), &entry);
-	tag_view_unref(cache_keep_tag(cache, key, tag));
+	tag_view_unref(cache_keep_tag(cache, key, tag, moment));
 }
 
 /* Takes the body out of *fetched. */
@@ -154,6 +172,7 @@ enum status cache_fetch_manifest(struct cache *cache, const struct cache_source 
 	struct upstream_manifest fetched = {0};
 	struct manifest_entry entry = {0}, kept;
 	struct manifest parsed = {0};
+	uint64_t moment = cache_moment(cache);
 	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
 	struct error store_error = {0};
@@ -173,13 +192,13 @@ enum status cache_fetch_manifest(struct cache *cache, const struct cache_source 
 	kept = entry; /* the view owns the body and outlives this use of it */
 	view = manifest_view_new(&entry);
 	key_of_digest(key, source, &view->digest);
-	lru_put(cache->manifests, key, view, cost_of(view));
+	keep_manifest(cache, key, view, moment);
 
 	if (content_put_manifest(cache->content, source->stored, &kept, &parsed, &store_error) !=
 	    BW_OK)
 		log_not_stored(source, reference->text, &store_error);
 	if (!reference->is_digest)
-		cache_point_tag(cache, source, reference, view);
+		cache_point_tag(cache, source, reference, view, moment);
 	*ret_view = view;
 out:
 	manifest_release(&parsed);

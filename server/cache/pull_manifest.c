@@ -34,6 +34,7 @@ struct question {
 	const char *key;
 	struct tag_view *tag; /* the expired copy; NULL: none */
 	int64_t validated_at; /* of the copy, when it was found expired */
+	uint64_t moment; /* when it arose; see cache_moment */
 };
 
 /* ---- what the leader of a flight does ---------------------------------- */
@@ -94,7 +95,8 @@ static void confirm_tag(struct question *question)
 
 	atomic_store(&question->tag->validated_at, now);
 	/* it may have left memory, and come back as another view, meanwhile */
-	kept = cache_keep_tag(question->cache, question->key, tag_view_ref(question->tag));
+	kept = cache_keep_tag(question->cache, question->key, tag_view_ref(question->tag),
+			      question->moment);
 	if (kept->version == question->tag->version)
 		atomic_store(&kept->validated_at, now);
 	tag_view_unref(kept);
@@ -127,7 +129,8 @@ static bool moved_to_stored(struct question *question, const struct digest *dige
 	if (cache_stored_manifest(question->cache, question->source, digest, &answer->view, NULL) !=
 	    BW_OK)
 		return false;
-	cache_point_tag(question->cache, question->source, question->reference, answer->view);
+	cache_point_tag(question->cache, question->source, question->reference, answer->view,
+			question->moment);
 	answer->verdict = CACHE_REVALIDATED;
 	return true;
 }
@@ -162,6 +165,7 @@ struct refresh {
 	struct held_source held;
 	struct reference reference;
 	struct tag_view *tag;
+	uint64_t moment; /* of the question whose tag this is */
 };
 
 static void ask(struct question *question, struct flight_answer *answer)
@@ -182,6 +186,7 @@ static void refresh_run(void *argument)
 		.key = key,
 		.tag = refresh->tag,
 		.validated_at = atomic_load(&refresh->tag->validated_at),
+		.moment = refresh->moment,
 	};
 
 	cache_key(key, &refresh->held.source, &refresh->reference);
@@ -199,18 +204,20 @@ static void refresh_run(void *argument)
 	free(refresh);
 }
 
-static void refresh_in_background(struct cache *cache, const struct cache_source *source,
-				  const struct reference *reference, struct tag_view *tag)
+static void refresh_in_background(const struct question *question)
 {
+	struct cache *cache = question->cache;
+	struct tag_view *tag = question->tag;
 	struct refresh *refresh;
 
 	if (atomic_exchange(&tag->refreshing, true))
 		return;
 	refresh = xcalloc(1, sizeof(*refresh));
 	refresh->cache = cache;
-	refresh->reference = *reference;
+	refresh->reference = *question->reference;
 	refresh->tag = tag_view_ref(tag);
-	held_source_init(&refresh->held, source);
+	refresh->moment = question->moment;
+	held_source_init(&refresh->held, question->source);
 	if (work_pool_submit(cache->background, refresh_run, refresh))
 		return;
 	atomic_store(&tag->refreshing, false);
@@ -250,7 +257,7 @@ static struct tag_view *stored_tag(const struct question *question)
 		log_unreadable(question, &trouble);
 	if (status != BW_OK)
 		return NULL;
-	return cache_keep_tag(cache, question->key, tag_view_new(view, &entry));
+	return cache_keep_tag(cache, question->key, tag_view_new(view, &entry), question->moment);
 }
 
 static enum status serve_stale(const struct question *question, const struct error *failure,
@@ -341,8 +348,7 @@ static enum status get_by_tag(struct question *question, struct manifest_view **
 	freshness = freshness_of_copy(question);
 	if (freshness != EXPIRED) {
 		if (freshness == STALE_USABLE)
-			refresh_in_background(question->cache, source, question->reference,
-					      question->tag);
+			refresh_in_background(question);
 		*ret_view = manifest_view_ref(question->tag->view);
 		*ret_verdict = CACHE_HIT;
 		status = BW_OK;
@@ -362,7 +368,12 @@ enum status cache_get_manifest(struct cache *cache, const struct cache_source *s
 {
 	char key[CACHE_KEY_SIZE];
 	struct question question = {
-		.cache = cache, .source = source, .reference = reference, .key = key};
+		.cache = cache,
+		.source = source,
+		.reference = reference,
+		.key = key,
+		.moment = cache_moment(cache),
+	};
 	enum cache_verdict verdict = CACHE_MISS;
 	struct manifest_view *view = NULL;
 	enum status status;

@@ -51,6 +51,24 @@ enum status cache_get_manifest(struct cache *cache, const struct cache_source *s
 			       struct manifest_view **ret_view, enum cache_verdict *ret_verdict,
 			       struct error *error);
 
+/* --- what has no upstream, and what is deleted --- */
+
+/* The same from the stores (and memory) alone, of a local repository: the source
+ * has no upstream. BW_ABSENT: not stored; everything else: the stores could not
+ * tell. A tag is asked of the stores each time, a digest's manifest never changes. */
+enum status cache_get_local_manifest(struct cache *cache, const struct cache_source *source,
+				     const struct reference *reference,
+				     struct manifest_view **ret_view, struct error *error);
+
+/* After the manifest, or the tag, was removed from the stores: no request that begins
+ * from now on gets it from this process's memory. */
+void cache_forget_manifest(struct cache *cache, const struct cache_source *source,
+			   const struct digest *digest);
+void cache_forget_tag(struct cache *cache, const struct cache_source *source,
+		      const struct reference *reference);
+
+/* --- blobs --- */
+
 /* A blob's bytes, stored or on their way. */
 struct blob_source {
 	uint64_t size;

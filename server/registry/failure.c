@@ -51,6 +51,38 @@ bool failure_from_error(struct api_failure *failure, enum status status, const s
 	return false;
 }
 
+bool failure_from_stores(struct api_failure *failure, enum status status, const struct error *error,
+			 enum api_code absent)
+{
+	failure_from_error(failure, status, error, absent);
+	if (status == BW_ABSENT || failure->http_status == 500)
+		return false;
+	failure->http_status = 503;
+	failure->code = API_UNAVAILABLE;
+	failure->retry_after = error->retry_after ? error->retry_after : RETRY_AFTER_DEFAULT;
+	return false;
+}
+
+bool failure_from_body(struct api_failure *failure, enum status status, const struct error *error)
+{
+	failure_from_error(failure, status, error, API_UNKNOWN);
+	failure->retry_after = 0;
+	if (status == BW_CANCELLED || status == BW_TIMEOUT) {
+		/* nobody may be there to read it, but the log tells it from our faults */
+		failure->http_status = 408;
+		failure->code = API_BLOB_UPLOAD_INVALID;
+	} else if (status == BW_INVALID) {
+		failure->http_status = 400;
+		failure->code = API_BLOB_UPLOAD_INVALID;
+	} else if (status == BW_TOO_LARGE) {
+		failure->http_status = 413;
+	} else {
+		failure->http_status = 500;
+		failure->code = API_UNKNOWN;
+	}
+	return false;
+}
+
 bool failure_set(struct api_failure *failure, int http_status, enum api_code code,
 		 const char *format, ...)
 {

@@ -12,6 +12,14 @@
 bool failure_from_error(struct api_failure *failure, enum status status, const struct error *error,
 			enum api_code absent);
 
+/* Of our own stores, where there is no upstream to blame: but for absence, and for
+ * bugs, trying again later makes sense (503). Always returns false. */
+bool failure_from_stores(struct api_failure *failure, enum status status, const struct error *error,
+			 enum api_code absent);
+
+/* Of reading the body of a request (push.h). Always returns false. */
+bool failure_from_body(struct api_failure *failure, enum status status, const struct error *error);
+
 /* A failure of our own making. Always returns false. */
 bool failure_set(struct api_failure *failure, int http_status, enum api_code code,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -1,25 +1,23 @@
 /*
- * Lists as JSON bodies: tags in pages, referrers filtered
- * (OCI distribution-spec, "Listing Tags", "Listing Referrers").
+ * Names in pages: the tags of a repository, and the catalog
+ * (OCI distribution-spec, "Listing Tags"; the catalog is distribution's).
  */
 #include "server/base/buf.h"
-#include "server/base/json.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
-#include "server/oci/media_type.h"
+#include "server/content/content.h"
 #include "server/registry/failure.h"
-#include "server/registry/registry_private.h"
+#include "server/registry/local.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX ((size_t)32 << 20)
-
-static struct buf *body_new(void)
+struct buf *document_body_new(void)
 {
 	struct buf *body = xcalloc(1, sizeof(*body));
 
-	*body = BUF_INIT(LIST_MAX);
+	*body = BUF_INIT(DOCUMENT_MAX);
 	return body;
 }
 
@@ -32,19 +30,84 @@ void registry_document_release(struct registry_document *document)
 	*document = (struct registry_document){0};
 }
 
-/* ---- tags ----------------------------------------------------------------- */
-
-/* How many tags at most. False: 400. */
-static bool parse_page_size(const char *n, uint64_t *ret_limit, struct api_failure *failure)
+/* How many at most. False: 400. */
+static bool parse_page_size(const char *n, uint64_t max, unsigned *ret_limit,
+			    struct api_failure *failure)
 {
-	uint64_t limit = TAGS_PAGE_MAX;
+	uint64_t limit = max;
 
 	if (n && !str_parse_u64(n, strlen(n), &limit))
 		return failure_set(failure, 400, API_PAGINATION_NUMBER_INVALID,
-				   "n=%.40s is not a number of tags", n);
-	*ret_limit = limit < TAGS_PAGE_MAX ? limit : TAGS_PAGE_MAX;
+				   "n=%.40s is not a number of names", n);
+	*ret_limit = (unsigned)(limit < max ? limit : max);
 	return true;
 }
+
+/* One page, and whether there is more. */
+struct page {
+	unsigned limit;
+	struct tag_names names; /* owned */
+	bool has_more;
+};
+
+static struct page page_of(unsigned limit)
+{
+	return (struct page){
+		.limit = limit,
+		.names.names = xcalloc((size_t)limit + 1, sizeof(char *)),
+	};
+}
+
+/* A tag_list_fn and a repository_list_fn. */
+static bool take_name(void *context, const char *name)
+{
+	struct page *page = context;
+
+	page->has_more = page->names.count == page->limit;
+	if (!page->has_more)
+		page->names.names[page->names.count++] = xstrdup(name);
+	return !page->has_more;
+}
+
+/* A place to begin after, as a client names it: any text. No name is longer than
+ * `max` bytes, so that many of it and one more order it right among them. */
+#define AFTER_SIZE (REPOSITORY_MAX + HOST_MAX + 3)
+
+static void copy_after(char after[AFTER_SIZE], const char *last, int max)
+{
+	snprintf(after, AFTER_SIZE, "%.*s", max + 1, last ? last : "");
+}
+
+static void write_names(struct buf *body, const struct page *page)
+{
+	buf_append_char(body, '[');
+	for (size_t i = 0; i < page->names.count; i++) {
+		const char *name = page->names.names[i];
+
+		if (i > 0)
+			buf_append_char(body, ',');
+		buf_append_json(body, name, strlen(name));
+	}
+	buf_append_string(body, "]}");
+}
+
+/* "<path>?n=<limit>&last=<the last name>", and the namespace. NULL: no next page. */
+static char *link_after(const struct page *page, const char *path, const char *namespace)
+{
+	struct buf link = BUF_INIT(4096);
+
+	if (!page->has_more || page->names.count == 0)
+		return NULL;
+	buf_printf(&link, "%s?n=%u&last=", path, page->limit);
+	buf_append_percent(&link, page->names.names[page->names.count - 1], NULL);
+	if (namespace) {
+		buf_append_string(&link, "&ns=");
+		buf_append_percent(&link, namespace, NULL);
+	}
+	return buf_detach(&link, NULL);
+}
+
+/* ---- tags ----------------------------------------------------------------- */
 
 /* The first tag after `last`; the list is sorted. */
 static size_t first_after(const struct tag_names *tags, const char *last)
@@ -62,139 +125,114 @@ static size_t first_after(const struct tag_names *tags, const char *last)
 	return low;
 }
 
-static char *link_after(const struct target *target, const char *name, const char *last,
-			uint64_t limit)
+static bool cached_tags(struct registry *registry, const struct target *target, const char *last,
+			struct page *page, enum cache_verdict *ret_verdict,
+			struct api_failure *failure)
 {
-	struct buf link = BUF_INIT(4096);
+	struct cache_source source = source_of(target);
+	struct tag_names tags = {0};
+	struct error error = {0};
+	enum status status = cache_list_tags(registry->cache, &source, &tags, ret_verdict, &error);
 
-	buf_append_string(&link, "/v2/");
-	buf_append_percent(&link, name, "/");
-	buf_printf(&link, "/tags/list?n=%llu&last=", (unsigned long long)limit);
-	buf_append_percent(&link, last, NULL);
-	if (target->by_ns) {
-		buf_append_string(&link, "&ns=");
-		buf_append_percent(&link, target_namespace(target), NULL);
+	if (status != BW_OK)
+		return failure_from_error(failure, status, &error, API_NAME_UNKNOWN);
+	for (size_t i = first_after(&tags, last); i < tags.count; i++) {
+		if (!take_name(page, tags.names[i]))
+			break;
 	}
-	return buf_detach(&link, NULL);
+	tag_names_release(&tags);
+	return true;
 }
 
-static void write_tags(struct buf *body, const char *name, char *const *tags, size_t count)
+static bool local_tags(struct registry *registry, const struct target *target, const char *last,
+		       struct page *page, struct api_failure *failure)
 {
-	buf_append_string(body, "{\"name\":");
-	buf_append_json(body, name, strlen(name));
-	buf_append_string(body, ",\"tags\":[");
-	for (size_t i = 0; i < count; i++) {
-		if (i > 0)
-			buf_append_char(body, ',');
-		buf_append_json(body, tags[i], strlen(tags[i]));
-	}
-	buf_append_string(body, "]}");
+	char after[AFTER_SIZE];
+	struct error error = {0};
+	enum status status;
+
+	copy_after(after, last, TAG_MAX);
+	status = content_list_tags(registry->content, target->stored, after, page->limit + 1,
+				   take_name, page, &error);
+	if (status != BW_OK && status != BW_ABSENT)
+		return failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
+	/* without tags, or behind the last one, there may still be a repository */
+	return page->names.count > 0 || local_exists(registry, target, failure);
+}
+
+static char *tags_link(const struct page *page, const struct target *target, const char *name)
+{
+	const char *namespace = target->by_ns ? target_namespace(target) : NULL;
+	struct buf path = BUF_INIT(2048);
+	char *link;
+
+	buf_append_string(&path, "/v2/");
+	buf_append_percent(&path, name, "/");
+	buf_append_string(&path, "/tags/list");
+	link = link_after(page, buf_string(&path), namespace);
+	buf_release(&path);
+	return link;
 }
 
 bool registry_list_tags(struct registry *registry, const struct target *target, const char *name,
 			const char *n, const char *last, struct registry_document *ret_document,
 			struct api_failure *failure)
 {
-	struct registry_document document = {.content_type = "application/json"};
-	struct cache_source source = source_of(target);
-	struct tag_names tags = {0};
+	struct registry_document document = {
+		.content_type = "application/json",
+		.verdict = CACHE_LOCAL,
+	};
+	unsigned limit = 0;
+	struct page page;
+	bool listed;
+
+	if (!parse_page_size(n, TAGS_PAGE_MAX, &limit, failure))
+		return false;
+	page = page_of(limit);
+	listed = target->upstream
+			 ? cached_tags(registry, target, last, &page, &document.verdict, failure)
+			 : local_tags(registry, target, last, &page, failure);
+	if (listed) {
+		document.link = tags_link(&page, target, name);
+		document.body = document_body_new();
+		buf_append_string(document.body, "{\"name\":");
+		buf_append_json(document.body, name, strlen(name));
+		buf_append_string(document.body, ",\"tags\":");
+		write_names(document.body, &page);
+		*ret_document = document;
+	}
+	tag_names_release(&page.names);
+	return listed;
+}
+
+/* ---- the catalog ---------------------------------------------------------- */
+
+bool registry_list_repositories(struct registry *registry, const char *n, const char *last,
+				struct registry_document *ret_document, struct api_failure *failure)
+{
+	struct registry_document document = {
+		.content_type = "application/json",
+		.verdict = CACHE_LOCAL,
+	};
+	char after[AFTER_SIZE];
 	struct error error = {0};
-	uint64_t limit = 0;
-	size_t first, count;
+	unsigned limit = 0;
+	struct page page;
 	enum status status;
 
-	if (!parse_page_size(n, &limit, failure))
+	if (!parse_page_size(n, CATALOG_PAGE_MAX, &limit, failure))
 		return false;
-	status = cache_list_tags(registry->cache, &source, &tags, &document.verdict, &error);
-	if (status != BW_OK)
-		return failure_from_error(failure, status, &error, API_NAME_UNKNOWN);
-	first = first_after(&tags, last);
-	count = tags.count - first;
-	if (count > limit) {
-		count = (size_t)limit;
-		if (count > 0)
-			document.link =
-				link_after(target, name, tags.names[first + count - 1], limit);
+	copy_after(after, last, AFTER_SIZE - 2);
+	page = page_of(limit);
+	status = content_list_repositories(registry->content, after, limit + 1, take_name, &page,
+					   &error);
+	if (status == BW_OK) {
+		document.link = link_after(&page, "/v2/_catalog", NULL);
+		document.body = document_body_new();
+		buf_append_string(document.body, "{\"repositories\":");
+		write_names(document.body, &page);
+		*ret_document = document;
 	}
-	document.body = body_new();
-	write_tags(document.body, name, tags.names + first, count);
-	tag_names_release(&tags);
-	*ret_document = document;
-	return true;
-}
-
-/* ---- referrers ------------------------------------------------------------ */
-
-static bool has_artifact_type(const cJSON *descriptor, const char *artifact_type)
-{
-	const char *type = json_string(descriptor, "artifactType");
-
-	return type && strcmp(type, artifact_type) == 0;
-}
-
-/* The index again, with the descriptors of one artifactType only. */
-static enum status filter(struct buf *body, const char *index, size_t length,
-			  const char *artifact_type, struct error *error)
-{
-	const cJSON *descriptor;
-	cJSON *json = NULL;
-	bool first = true;
-	enum status status = json_parse(index, length, &json, error);
-
-	if (status != BW_OK)
-		return status;
-	buf_append_string(body, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX
-				"\",\"manifests\":[");
-	cJSON_ArrayForEach(descriptor, json_member(json, "manifests"))
-	{
-		char *text;
-
-		if (!has_artifact_type(descriptor, artifact_type))
-			continue;
-		text = cJSON_PrintUnformatted(descriptor);
-		if (!first)
-			buf_append_char(body, ',');
-		buf_append_string(body, text ? text : "{}");
-		first = false;
-		free(text);
-	}
-	buf_append_string(body, "]}");
-	cJSON_Delete(json);
-	return BW_OK;
-}
-
-bool registry_get_referrers(struct registry *registry, const struct target *target,
-			    const char *name, const char *digest_text, const char *artifact_type,
-			    const char *last, struct registry_document *ret_document,
-			    struct api_failure *failure)
-{
-	struct registry_document document = {.content_type = MEDIA_OCI_INDEX};
-	struct cache_source source = source_of(target);
-	struct error error = {0};
-	struct digest subject;
-	char *index = NULL;
-	size_t length = 0;
-	enum status status;
-
-	(void)name;
-	(void)last;
-	if (!parse_path_digest(digest_text, &subject, failure))
-		return false;
-	status = cache_get_referrers(registry->cache, &source, &subject, &index, &length,
-				     &document.verdict, &error);
-	if (status != BW_OK)
-		return failure_from_error(failure, status, &error, API_NAME_UNKNOWN);
-	document.body = body_new();
-	document.filters_applied = artifact_type && *artifact_type;
-	if (document.filters_applied)
-		status = filter(document.body, index, length, artifact_type, &error);
-	else
-		buf_append(document.body, index, length);
-	free(index);
-	if (status != BW_OK) {
-		registry_document_release(&document);
-		return failure_from_error(failure, status, &error, API_NAME_UNKNOWN);
-	}
-	*ret_document = document;
-	return true;
+	tag_names_release(&page.names);
+	return status == BW_OK || failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
 }

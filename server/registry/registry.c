@@ -5,7 +5,7 @@
 #include "server/base/memory.h"
 #include "server/content/content.h"
 #include "server/registry/failure.h"
-#include "server/registry/registry_private.h"
+#include "server/registry/local.h"
 #include "server/upstream/upstream.h"
 
 #include <stdlib.h>
@@ -21,6 +21,7 @@ static void install(struct registry *registry, struct config *config, struct ups
 	old = registry->set;
 	registry->set = set;
 	registry->default_upstream = name && *name ? upstream_set_find(set, name) : NULL;
+	registry->checks = config->uploads.check_references;
 	pthread_mutex_unlock(&registry->lock);
 	upstream_set_unref(old);
 }
@@ -51,6 +52,16 @@ void registry_free(struct registry *registry)
 	free(registry);
 }
 
+enum check_references registry_checks(struct registry *registry)
+{
+	enum check_references checks;
+
+	pthread_mutex_lock(&registry->lock);
+	checks = registry->checks;
+	pthread_mutex_unlock(&registry->lock);
+	return checks;
+}
+
 enum status registry_check(struct registry *registry, struct error *error)
 {
 	return content_check(registry->content, error);
@@ -65,6 +76,18 @@ bool parse_path_digest(const char *text, struct digest *ret_digest, struct api_f
 			   text);
 }
 
+bool parse_path_reference(const char *text, struct reference *ret_reference,
+			  struct api_failure *failure)
+{
+	struct digest unused;
+
+	if (reference_parse(text, strlen(text), ret_reference))
+		return true;
+	if (strchr(text, ':'))
+		return parse_path_digest(text, &unused, failure);
+	return failure_set(failure, 400, API_TAG_INVALID, "\"%.200s\" is not a tag", text);
+}
+
 bool registry_get_manifest(struct registry *registry, const struct target *target,
 			   const char *reference_text, bool head, struct manifest_view **ret_view,
 			   enum cache_verdict *ret_verdict, struct api_failure *failure)
@@ -72,14 +95,13 @@ bool registry_get_manifest(struct registry *registry, const struct target *targe
 	struct cache_source source = source_of(target);
 	struct reference reference;
 	struct error error = {0};
-	struct digest unused;
 	enum status status;
 
-	if (!reference_parse(reference_text, strlen(reference_text), &reference)) {
-		if (strchr(reference_text, ':'))
-			return parse_path_digest(reference_text, &unused, failure);
-		return failure_set(failure, 400, API_TAG_INVALID, "\"%.200s\" is not a tag",
-				   reference_text);
+	if (!parse_path_reference(reference_text, &reference, failure))
+		return false;
+	if (!target->upstream) {
+		*ret_verdict = CACHE_LOCAL;
+		return local_get_manifest(registry, target, &reference, ret_view, failure);
 	}
 	status = cache_get_manifest(registry->cache, &source, &reference, !head, ret_view,
 				    ret_verdict, &error);
@@ -97,6 +119,8 @@ bool registry_open_blob(struct registry *registry, const struct target *target,
 
 	if (!parse_path_digest(digest_text, &digest, failure))
 		return false;
+	if (!target->upstream)
+		return local_open_blob(registry, target, &digest, ret_blob, failure);
 	status = cache_open_blob(registry->cache, &source, &digest, ret_blob, &error);
 	return status == BW_OK || failure_from_error(failure, status, &error, API_BLOB_UNKNOWN);
 }
@@ -112,6 +136,10 @@ bool registry_stat_blob(struct registry *registry, const struct target *target,
 
 	if (!parse_path_digest(digest_text, &digest, failure))
 		return false;
+	if (!target->upstream) {
+		*ret_verdict = CACHE_LOCAL;
+		return local_stat_blob(registry, target, &digest, ret_size, failure);
+	}
 	status = cache_stat_blob(registry->cache, &source, &digest, ret_size, ret_verdict, &error);
 	return status == BW_OK || failure_from_error(failure, status, &error, API_BLOB_UNKNOWN);
 }

@@ -1,9 +1,17 @@
 /*
  * Which repository a request means. Everything a client says here is a key to
- * look up in the configured upstreams; an unknown one is a 404, so that the
- * client goes on to its next host.
+ * look up in the configured upstreams, or in our stores; an unknown one is a 404,
+ * so that the client goes on to its next host.
+ *
+ * Every request on a repository passes through registry_resolve, or
+ * registry_resolve_push when it writes, before anything of the repository is looked
+ * at. So this is where it is asked, and nowhere else, whether who asks may do so:
+ * today the allow and deny lists of an upstream, and that nobody writes into what
+ * belongs to one.
  */
+#include "server/content/content.h"
 #include "server/registry/failure.h"
+#include "server/registry/push.h"
 #include "server/registry/registry_private.h"
 #include "server/upstream/upstream.h"
 
@@ -55,9 +63,10 @@ static const char *without_own_prefix(struct upstream_set *set, struct upstream 
 	return find_prefix(set, name, &rest) == upstream ? rest : name;
 }
 
-static bool choose(struct target *target, struct upstream *default_upstream, const char *name,
-		   const char *ns, const char *host, const char **ret_repository,
-		   struct api_failure *failure)
+/* The upstream that the request names, by ?ns=, Host or prefix; NULL in target: it
+ * names none. */
+static bool choose(struct target *target, const char *name, const char *ns, const char *host,
+		   const char **ret_repository, struct api_failure *failure)
 {
 	*ret_repository = name;
 	if (ns && *ns) {
@@ -73,13 +82,7 @@ static bool choose(struct target *target, struct upstream *default_upstream, con
 		target->upstream = find_host_header(target->set, host);
 	if (!target->upstream)
 		target->upstream = find_prefix(target->set, name, ret_repository);
-	if (!target->upstream)
-		target->upstream = default_upstream;
-	return target->upstream ||
-	       failure_set(failure, 404, API_NAME_UNKNOWN,
-			   "no repository \"%.300s\" here: its first part names no upstream, and "
-			   "proxy.defaultUpstream is not set",
-			   name);
+	return true;
 }
 
 /* Docker Hub's official images live under library/. */
@@ -109,20 +112,113 @@ static bool name_repository(struct target *target, const char *repository,
 	return true;
 }
 
+/* ---- local repositories --------------------------------------------------- */
+
+bool repository_is_local(struct upstream_set *set, const char *stored)
+{
+	const char *rest;
+
+	return !repository_names_registry(stored) && !find_prefix(set, stored, &rest);
+}
+
+static bool name_local(struct target *target, const char *name, struct api_failure *failure)
+{
+	if (!repository_name_valid(name, strlen(name)))
+		return failure_set(failure, 400, API_NAME_INVALID,
+				   "\"%.300s\" is not a repository name", name);
+	target->upstream = NULL;
+	snprintf(target->repository, sizeof(target->repository), "%s", name);
+	snprintf(target->stored, sizeof(target->stored), "%s", name);
+	return true;
+}
+
+/* Of a name that names no upstream. Whether there is a local repository matters
+ * only where the default upstream could have it too. */
+static bool choose_local(struct registry *registry, struct target *target, const char *name,
+			 struct upstream *default_upstream, struct api_failure *failure)
+{
+	struct error error = {0};
+	enum status status;
+
+	if (repository_names_registry(name)) {
+		target->upstream = default_upstream;
+		return default_upstream ||
+		       failure_set(failure, 404, API_NAME_UNKNOWN,
+				   "no repository \"%.300s\" here: its first part names no "
+				   "upstream, and proxy.defaultUpstream is not set",
+				   name);
+	}
+	if (!name_local(target, name, failure))
+		return false;
+	if (!default_upstream)
+		return true;
+	status = content_has_repository(registry->content, name, &error);
+	if (status == BW_ABSENT)
+		target->upstream = default_upstream;
+	else if (status != BW_OK)
+		return failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
+	return true;
+}
+
+static struct upstream *begin(struct registry *registry, struct target *target)
+{
+	struct upstream *default_upstream;
+
+	*target = (struct target){0};
+	pthread_mutex_lock(&registry->lock);
+	target->set = upstream_set_ref(registry->set);
+	default_upstream = registry->default_upstream;
+	pthread_mutex_unlock(&registry->lock);
+	return default_upstream;
+}
+
 bool registry_resolve(struct registry *registry, const char *name, const char *ns, const char *host,
 		      struct target *ret_target, struct api_failure *failure)
 {
-	struct target target = {0};
-	struct upstream *default_upstream;
+	struct target target;
+	struct upstream *default_upstream = begin(registry, &target);
 	const char *repository;
 
-	pthread_mutex_lock(&registry->lock);
-	target.set = upstream_set_ref(registry->set);
-	default_upstream = registry->default_upstream;
-	pthread_mutex_unlock(&registry->lock);
+	if (choose(&target, name, ns, host, &repository, failure) &&
+	    (target.upstream || choose_local(registry, &target, name, default_upstream, failure)) &&
+	    (!target.upstream || name_repository(&target, repository, failure))) {
+		*ret_target = target;
+		return true;
+	}
+	target_release(&target);
+	return false;
+}
 
-	if (!choose(&target, default_upstream, name, ns, host, &repository, failure) ||
-	    !name_repository(&target, repository, failure)) {
+static bool refuse_push(struct api_failure *failure, const char *name, const char *why)
+{
+	return failure_set(failure, 403, API_DENIED, "nothing is pushed into \"%.200s\": %s", name,
+			   why);
+}
+
+bool registry_resolve_push(struct registry *registry, const char *name, const char *ns,
+			   const char *host, struct target *ret_target, struct api_failure *failure)
+{
+	struct target target;
+	const char *rest;
+	bool local;
+
+	begin(registry, &target);
+	if (ns && *ns)
+		local = refuse_push(failure, name, "?ns= asks for another registry's repository");
+	else if (host && find_host_header(target.set, host))
+		local = refuse_push(failure, name, "the Host header names an upstream");
+	else if (find_prefix(target.set, name, &rest))
+		local = refuse_push(failure, name,
+				    "it is an upstream's, which is only cached here");
+	else if (!name_local(&target, name, failure))
+		local = false;
+	else if (repository_names_registry(name))
+		local = refuse_push(failure, name,
+				    "its first part reads like a registry's name, and what is "
+				    "pushed here must not be taken for that registry's");
+	else
+		local = true;
+	if (!local) {
 		target_release(&target);
 		return false;
 	}

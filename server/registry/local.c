@@ -1,0 +1,89 @@
+#include "server/registry/local.h"
+
+#include "server/content/content.h"
+#include "server/registry/failure.h"
+
+bool local_get_manifest(struct registry *registry, const struct target *target,
+			const struct reference *reference, struct manifest_view **ret_view,
+			struct api_failure *failure)
+{
+	struct cache_source source = source_of(target);
+	struct error error = {0};
+	enum status status =
+		cache_get_local_manifest(registry->cache, &source, reference, ret_view, &error);
+
+	if (status == BW_ABSENT)
+		return failure_set(failure, 404, API_MANIFEST_UNKNOWN,
+				   "no manifest \"%s\" in \"%s\", a local repository: its name "
+				   "leads to no upstream",
+				   reference->text, target->stored);
+	return status == BW_OK ||
+	       failure_from_stores(failure, status, &error, API_MANIFEST_UNKNOWN);
+}
+
+static bool no_blob(const struct target *target, const struct digest *digest,
+		    struct api_failure *failure)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	return failure_set(
+		failure, 404, API_BLOB_UNKNOWN,
+		"no blob %s in \"%s\", a local repository: its name leads to no upstream", text,
+		target->stored);
+}
+
+bool local_open_blob(struct registry *registry, const struct target *target,
+		     const struct digest *digest, struct blob_source *ret_blob,
+		     struct api_failure *failure)
+{
+	struct object_reader *reader;
+	struct error error = {0};
+	uint64_t size;
+	enum status status =
+		content_get_link(registry->content, target->stored, digest, &size, &error);
+
+	if (status == BW_OK)
+		status = content_open_blob(registry->content, digest, &size, &reader, &error);
+	if (status == BW_ABSENT)
+		return no_blob(target, digest, failure);
+	if (status != BW_OK)
+		return failure_from_stores(failure, status, &error, API_BLOB_UNKNOWN);
+	*ret_blob = (struct blob_source){
+		.size = reader->info.size,
+		.verdict = CACHE_LOCAL,
+		.reader = reader,
+	};
+	return true;
+}
+
+bool local_stat_blob(struct registry *registry, const struct target *target,
+		     const struct digest *digest, uint64_t *ret_size, struct api_failure *failure)
+{
+	struct error error = {0};
+	uint64_t size = 0;
+	enum status status =
+		content_get_link(registry->content, target->stored, digest, &size, &error);
+
+	if (status == BW_OK)
+		status = content_stat_blob(registry->content, digest, &size, &error);
+	if (status == BW_ABSENT)
+		return no_blob(target, digest, failure);
+	if (status != BW_OK)
+		return failure_from_stores(failure, status, &error, API_BLOB_UNKNOWN);
+	*ret_size = size;
+	return true;
+}
+
+bool local_exists(struct registry *registry, const struct target *target,
+		  struct api_failure *failure)
+{
+	struct error error = {0};
+	enum status status = content_has_repository(registry->content, target->stored, &error);
+
+	if (status == BW_ABSENT)
+		return failure_set(failure, 404, API_NAME_UNKNOWN,
+				   "no repository \"%s\" here, and its name leads to no upstream",
+				   target->stored);
+	return status == BW_OK || failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
+}
