@@ -6,6 +6,7 @@
 #include "server/content/references.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct content *content_new(struct object_store *objects, struct metadata_store *metadata)
 {
@@ -13,7 +14,8 @@ struct content *content_new(struct object_store *objects, struct metadata_store 
 
 	content->objects = objects;
 	content->metadata = metadata;
-	content->scanned = content_scanned_new();
+	content->scanned = content_marks_new();
+	content->known_repositories = content_marks_new();
 	content->settle_patience_ms = REFERENCES_PATIENCE_MS;
 	return content;
 }
@@ -23,8 +25,82 @@ void content_free(struct content *content)
 	if (!content)
 		return;
 	lru_free(content->scanned);
+	lru_free(content->known_repositories);
 	free(content);
 }
+
+struct object_store *content_objects(struct content *content)
+{
+	return content->objects;
+}
+
+struct metadata_store *content_metadata(struct content *content)
+{
+	return content->metadata;
+}
+
+/* ---- marks ---- */
+
+/* What is remembered is asked for again after this long: another process may have
+ * changed it, or lost the index, and nobody tells us. */
+#define MARK_KEPT_MS 60000
+#define MARKS_BYTES ((size_t)4 << 20)
+
+struct mark {
+	_Atomic unsigned references;
+	deadline_ms until;
+	bool value;
+};
+
+static void *mark_ref(void *value)
+{
+	struct mark *mark = value;
+
+	atomic_fetch_add_explicit(&mark->references, 1, memory_order_relaxed);
+	return mark;
+}
+
+static void mark_unref(void *value)
+{
+	struct mark *mark = value;
+
+	if (atomic_fetch_sub_explicit(&mark->references, 1, memory_order_acq_rel) == 1)
+		free(mark);
+}
+
+struct lru *content_marks_new(void)
+{
+	static const struct lru_ops mark_ops = {.ref = mark_ref, .unref = mark_unref};
+
+	return lru_new(MARKS_BYTES, &mark_ops);
+}
+
+bool content_mark_get(struct lru *marks, const char *name, bool *ret_value)
+{
+	struct mark *mark = lru_get(marks, name);
+	bool good;
+
+	if (!mark)
+		return false;
+	good = !deadline_passed(mark->until);
+	if (good)
+		*ret_value = mark->value;
+	mark_unref(mark);
+	return good;
+}
+
+void content_mark_put(struct lru *marks, const char *name, bool value)
+{
+	struct mark *mark = xcalloc(1, sizeof(*mark));
+
+	atomic_init(&mark->references, 1);
+	mark->until = deadline_in(MARK_KEPT_MS);
+	mark->value = value;
+	lru_put(marks, name, mark, sizeof(*mark) + strlen(name));
+	mark_unref(mark);
+}
+
+/* ---- versions ---- */
 
 uint64_t content_version(struct content *content)
 {

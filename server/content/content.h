@@ -64,7 +64,8 @@ bool content_is_complete(struct content *content);
 enum status content_mark_complete(struct content *content, struct error *error);
 
 /* --- repositories --- */
-/* BW_OK: something is stored in it. BW_ABSENT: the stores know that nothing is. */
+/* BW_OK: a manifest or a link is stored in it. BW_ABSENT: the stores know that
+ * none is. While the index is not complete the answer may be a minute old. */
 enum status content_has_repository(struct content *content, const char *repository,
 				   struct error *error);
 /* Those after `after` ("" for all) in byte order, at most `limit`; from the index
@@ -99,10 +100,17 @@ enum status content_get_manifest(struct content *content, const char *repository
 				 const struct digest *digest, struct manifest_entry *ret,
 				 struct error *error);
 /* `parsed` is the entry's body as manifest_parse read it: what it lists becomes
- * readable in the repository. Durable when it returns. */
+ * readable in the repository, and it becomes a referrer of its subject (the
+ * entry's `subject` and `referrer` are not looked at). Durable when it returns. */
 enum status content_put_manifest(struct content *content, const char *repository,
 				 const struct manifest_entry *entry, const struct manifest *parsed,
 				 struct error *error);
+/* The same, and from then on the tags point to it: all of it is flushed once. A
+ * newer write of a tag, or a removal of the manifest, that got in between is no
+ * failure: it came after us. */
+enum status content_push_manifest(struct content *content, const char *repository,
+				  const struct manifest_entry *entry, const struct manifest *parsed,
+				  const char *const *tags, size_t tag_count, struct error *error);
 
 /* Removes the record, the tags that point to it, and what the index has of it. The
  * body stays for the garbage collection. Absent is BW_OK. Durable when it
@@ -120,12 +128,14 @@ enum status content_get_link(struct content *content, const char *repository,
 			     const struct digest *digest, uint64_t *ret_size, struct error *error);
 /* The parts of a finished upload become the blob, linked to the repository.
  * `digest` is what the caller found them to hash to. No parts: the empty blob.
- * Durable when it returns; on failure the parts are still there. */
+ * Durable when it returns; on failure either the parts or the blob are still there,
+ * so that the call may be repeated. */
 enum status content_push_blob(struct content *content, const char *repository,
 			      const struct digest *digest, uint64_t size, const char *upload,
 			      const struct object_part *parts, size_t count, struct error *error);
 /* Links bytes that are stored already. BW_ABSENT: they are not. The caller has
- * made sure that whoever asks may read them. Durable when it returns. */
+ * made sure that whoever asks may read them, now and later. Durable when it
+ * returns. */
 enum status content_mount_blob(struct content *content, const char *repository,
 			       const struct digest *digest, uint64_t *ret_size,
 			       struct error *error);

@@ -32,6 +32,22 @@ enum status content_link_blob(struct content *content, const char *repository,
 	return metadata_put_link(content->metadata, repository, &link, error);
 }
 
+/* Tells the index of bytes that were just seen, and looks once more: a garbage
+ * collection removes the object first and the row last. Either it is still there,
+ * and a removal of both is yet to come, or the row is taken back. */
+static void index_blob(struct content *content, const struct digest *digest, uint64_t size,
+		       int64_t stored_at)
+{
+	struct object_info info;
+	char key[KEY_SIZE];
+
+	if (metadata_put_blob(content->metadata, digest, size, stored_at, NULL) != BW_OK)
+		return;
+	key_of_blob(key, digest);
+	if (object_stat(content->objects, key, &info, NULL) == BW_ABSENT)
+		metadata_remove_blob(content->metadata, digest, NULL);
+}
+
 enum status content_stat_blob(struct content *content, const struct digest *digest,
 			      uint64_t *ret_size, struct error *error)
 {
@@ -45,14 +61,14 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 	status = object_stat(content->objects, key, &info, error);
 	if (status != BW_OK)
 		return status;
-	metadata_put_blob(content->metadata, digest, info.size, info.stored_at, NULL);
+	index_blob(content, digest, info.size, info.stored_at);
 	*ret_size = info.size;
 	return BW_OK;
 }
 
 /* Forgets what is not there. Looked up first: most blobs that are not there were
  * never indexed, and a write is dearer than a read. */
-static void forget_blob(struct content *content, const struct digest *digest)
+void content_forget_blob(struct content *content, const struct digest *digest)
 {
 	uint64_t indexed;
 
@@ -121,7 +137,7 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 			status = error_set(error, BW_ABSENT, "%s was damaged", key);
 	}
 	if (status == BW_ABSENT)
-		forget_blob(content, digest);
+		content_forget_blob(content, digest);
 	if (status == BW_OK)
 		*ret_reader = reader;
 	return status;
@@ -138,6 +154,6 @@ enum status content_adopt_blob(struct content *content, const struct digest *dig
 	if (status != BW_OK)
 		return status;
 	/* The bytes are safe; a failing index is repaired by the next look. */
-	metadata_put_blob(content->metadata, digest, size, clock_wall_ms(), NULL);
+	index_blob(content, digest, size, clock_wall_ms());
 	return BW_OK;
 }

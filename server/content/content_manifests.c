@@ -1,12 +1,22 @@
 /*
  * Manifests: the body once under blobs/, a record in each repository that has
- * it, and the index entry with what the manifest lists.
+ * it, and the index entry with what the manifest lists. Reading them; and keeping
+ * the index with the store (content_push.c writes, content_remove.c removes).
+ *
+ * Whoever has changed what the index has of a manifest looks at the store
+ * afterwards, and if the two disagree, goes on until they do not. So let somebody
+ * have been the last one to change the index, and then have seen that the store
+ * agrees. If it does not now, the store was changed after that look; but whoever
+ * changes the store comes to the index after that, and would have been the last
+ * one.
  */
 #include "server/base/buf.h"
 #include "server/base/memory.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
 #include "server/content/record.h"
+#include "server/content/references.h"
+#include "server/oci/descriptor.h"
 #include "server/oci/manifest.h"
 
 #include <stdlib.h>
@@ -32,16 +42,29 @@ static struct listed_content *listing_of(const struct manifest *manifest, size_t
 	return listed;
 }
 
-static enum status put_in_index(struct content *content, const char *repository,
-				const struct manifest_entry *entry, const struct manifest *parsed,
-				struct error *error)
+enum status content_index_manifest(struct content *content, const char *repository,
+				   const struct manifest_entry *entry,
+				   const struct manifest *parsed, struct error *error)
 {
+	struct manifest_entry indexed = *entry;
+	struct listed_content *listed;
 	size_t count;
-	struct listed_content *listed = listing_of(parsed, &count);
-	enum status status =
-		metadata_put_manifest(content->metadata, repository, entry, listed, count, error);
+	enum status status = BW_OK;
 
+	indexed.subject = (struct digest){0};
+	indexed.referrer = NULL;
+	if (parsed->has_subject) {
+		indexed.subject = parsed->subject.digest;
+		status = referrer_descriptor(entry->body, entry->body_length, entry->media_type,
+					     &entry->digest, parsed, &indexed.referrer, error);
+	}
+	if (status != BW_OK)
+		return status;
+	listed = listing_of(parsed, &count);
+	status = metadata_put_manifest(content->metadata, repository, &indexed, listed, count,
+				       error);
 	free(listed);
+	free(indexed.referrer);
 	/* The index now lacks something that the records have: let the next
 	 * question about this repository read them again. */
 	if (status != BW_OK)
@@ -49,50 +72,148 @@ static enum status put_in_index(struct content *content, const char *repository,
 	return status;
 }
 
-/* Reads record and body, and checks the body against its name. */
+static enum status read_record(struct content *content, const char *repository,
+			       struct manifest_entry *entry, struct error *error)
+{
+	char key[KEY_SIZE];
+	char *record = NULL;
+	size_t record_length;
+	uint64_t size;
+	enum status status;
+
+	key_of_manifest(key, repository, &entry->digest);
+	status = object_get(content->objects, key, RECORD_MAX, &record, &record_length, error);
+	if (status != BW_OK)
+		return status;
+	status = record_read_manifest(record, record_length, entry->media_type, &size,
+				      &entry->stored_at, error);
+	free(record);
+	if (status != BW_OK)
+		error_prefix(error, "%s", key);
+	return status;
+}
+
+enum status content_read_body(struct content *content, const struct digest *digest, char **ret_body,
+			      size_t *ret_length, struct error *error)
+{
+	char key[KEY_SIZE];
+	struct digest found;
+	char *body = NULL;
+	size_t length;
+	enum status status;
+
+	key_of_blob(key, digest);
+	status = object_get(content->objects, key, MANIFEST_MAX_BYTES, &body, &length, error);
+	if (status != BW_OK)
+		return status;
+	digest_of(digest->algorithm, body, length, &found);
+	if (!digest_equals(&found, digest)) {
+		free(body);
+		return error_set(error, BW_CORRUPT, "%s: stored bytes do not match the digest",
+				 key);
+	}
+	*ret_body = body;
+	*ret_length = length;
+	return BW_OK;
+}
+
+/* From the object store. The record may be that of a push that was never
+ * acknowledged: it is settled before the body is looked for (references.h). */
 static enum status read_stored(struct content *content, const char *repository,
 			       const struct digest *digest, struct manifest_entry *ret,
 			       struct error *error)
 {
 	struct manifest_entry entry = {.digest = *digest};
+	enum status status = read_record(content, repository, &entry, error);
+
+	if (status == BW_OK)
+		status = references_settle(content, digest, 1, error);
+	if (status == BW_OK)
+		status = content_read_body(content, digest, &entry.body, &entry.body_length, error);
+	if (status == BW_OK)
+		*ret = entry;
+	return status;
+}
+
+enum status content_stat_record(struct content *content, const char *repository,
+				const struct digest *digest, struct error *error)
+{
+	struct object_info info;
 	char key[KEY_SIZE];
-	char *record = NULL;
-	size_t record_length;
-	uint64_t size;
-	struct digest found;
-	enum status status;
 
 	key_of_manifest(key, repository, digest);
-	status = object_get(content->objects, key, RECORD_MAX, &record, &record_length, error);
+	return object_stat(content->objects, key, &info, error);
+}
+
+/* Puts what was just read into the index. *ret_overtaken: a removal has passed by
+ * since. A look that fails leaves it there: of a removal and a failure at once the
+ * failure is the likelier one. */
+static enum status repair(struct content *content, const char *repository,
+			  const struct manifest_entry *entry, bool *ret_overtaken,
+			  struct error *error)
+{
+	struct manifest parsed = {0};
+	enum status status =
+		manifest_parse(entry->body, entry->body_length, entry->media_type, &parsed, error);
+
 	if (status != BW_OK)
 		return status;
-	status = record_read_manifest(record, record_length, entry.media_type, &size,
-				      &entry.stored_at, error);
-	free(record);
-	if (status != BW_OK) {
-		error_prefix(error, "%s", key);
-		return status;
-	}
-	key_of_blob(key, digest);
-	status = object_get(content->objects, key, MANIFEST_MAX_BYTES, &entry.body,
-			    &entry.body_length, error);
-	if (status != BW_OK)
-		return status;
-	digest_of(digest->algorithm, entry.body, entry.body_length, &found);
-	if (!digest_equals(&found, digest)) {
+	status = content_index_manifest(content, repository, entry, &parsed, error);
+	manifest_release(&parsed);
+	if (status == BW_OK)
+		status = content_note_repository(content, repository, error);
+	if (status == BW_OK)
+		*ret_overtaken =
+			content_stat_record(content, repository, &entry->digest, NULL) == BW_ABSENT;
+	return status;
+}
+
+/* One step towards agreement. *ret_agreed: reached. */
+static enum status sync_once(struct content *content, const char *repository,
+			     const struct digest *digest, bool *ret_agreed, struct error *error)
+{
+	struct manifest_entry entry = {0};
+	struct error trouble = {0};
+	bool overtaken = false;
+	enum status status = read_stored(content, repository, digest, &entry, &trouble);
+
+	if (status == BW_OK) {
+		status = repair(content, repository, &entry, &overtaken, &trouble);
 		manifest_entry_release(&entry);
-		return error_set(error, BW_CORRUPT, "%s: stored bytes do not match the digest",
-				 key);
+		*ret_agreed = status == BW_OK && !overtaken;
+	} else if (status == BW_ABSENT) {
+		status = metadata_remove_manifest(content->metadata, repository, digest, &trouble);
+		if (status == BW_OK)
+			status = content_drop_repository(content, repository, &trouble);
+		/* a record without its body is nothing that could be read */
+		*ret_agreed = status == BW_OK &&
+			      read_stored(content, repository, digest, &entry, NULL) != BW_OK;
+		manifest_entry_release(&entry);
 	}
-	*ret = entry;
-	return BW_OK;
+	if (status != BW_OK && error)
+		*error = trouble;
+	return status;
+}
+
+enum status content_sync_manifest(struct content *content, const char *repository,
+				  const struct digest *digest, struct error *error)
+{
+	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
+		bool agreed = false;
+		enum status status = sync_once(content, repository, digest, &agreed, error);
+
+		if (status != BW_OK || agreed)
+			return status;
+	}
+	return error_set(error, BW_UNAVAILABLE,
+			 "a manifest of \"%s\" is removed as fast as it is stored", repository);
 }
 
 enum status content_get_manifest(struct content *content, const char *repository,
 				 const struct digest *digest, struct manifest_entry *ret,
 				 struct error *error)
 {
-	struct manifest parsed = {0};
+	bool overtaken = false;
 	enum status status =
 		metadata_get_manifest(content->metadata, repository, digest, ret, NULL);
 
@@ -101,60 +222,8 @@ enum status content_get_manifest(struct content *content, const char *repository
 	status = read_stored(content, repository, digest, ret, error);
 	if (status != BW_OK)
 		return status;
-	if (manifest_parse(ret->body, ret->body_length, ret->media_type, &parsed, NULL) == BW_OK) {
-		put_in_index(content, repository, ret, &parsed, NULL);
-		manifest_release(&parsed);
-	}
+	repair(content, repository, ret, &overtaken, NULL);
+	if (overtaken)
+		content_sync_manifest(content, repository, digest, NULL);
 	return BW_OK;
-}
-
-/* Stores the body unless it is there. Bytes found damaged are replaced: this is
- * how a manifest that read_stored() refused heals at its next fetch. */
-static enum status put_body(struct content *content, const struct manifest_entry *entry,
-			    struct error *error)
-{
-	char key[KEY_SIZE];
-	char *stored = NULL;
-	size_t length = 0;
-	struct digest digest;
-	struct error first = {0};
-	enum status status;
-
-	key_of_blob(key, &entry->digest);
-	status = object_put(content->objects, key, entry->body, entry->body_length, PUT_IF_ABSENT,
-			    &first);
-	if (status != BW_CONFLICT) {
-		if (status != BW_OK && error)
-			*error = first;
-		return status;
-	}
-	status = object_get(content->objects, key, MANIFEST_MAX_BYTES, &stored, &length, NULL);
-	if (status == BW_OK)
-		digest_of(entry->digest.algorithm, stored, length, &digest);
-	if (status != BW_OK || !digest_equals(&digest, &entry->digest))
-		status = object_put(content->objects, key, entry->body, entry->body_length,
-				    PUT_REPLACE, error);
-	free(stored);
-	return status;
-}
-
-enum status content_put_manifest(struct content *content, const char *repository,
-				 const struct manifest_entry *entry, const struct manifest *parsed,
-				 struct error *error)
-{
-	struct buf record = BUF_INIT(RECORD_MAX);
-	char key[KEY_SIZE];
-	enum status status;
-
-	status = put_body(content, entry, error);
-	if (status != BW_OK)
-		return status;
-	record_write_manifest(&record, entry->media_type, entry->body_length, entry->stored_at);
-	key_of_manifest(key, repository, &entry->digest);
-	status = object_put(content->objects, key, buf_string(&record), record.length, PUT_REPLACE,
-			    error);
-	buf_release(&record);
-	if (status != BW_OK)
-		return status;
-	return put_in_index(content, repository, entry, parsed, error);
 }

@@ -3,8 +3,12 @@
 #define CONTENT_CONTENT_PRIVATE_H
 
 #include "server/content/content.h"
+#include "server/oci/name.h"
 
 #include <stdatomic.h>
+
+/* How often somebody else's write may overtake what a function is doing. */
+#define CONTENT_TRIES 8
 
 struct lru;
 
@@ -15,6 +19,11 @@ struct content {
 	/* Repositories whose manifest records were all read into the index a moment
 	 * ago. Losing one costs a second reading. */
 	struct lru *scanned;
+	/* What the object store said, while the index could not, about which
+	 * repositories there are. */
+	struct lru *known_repositories;
+	_Atomic bool complete; /* the index's mark was seen */
+	_Atomic int64_t complete_asked_at; /* monotonic; when it was last looked for */
 	_Atomic unsigned index_failures; /* manifests that the index did not take */
 	int64_t settle_patience_ms; /* REFERENCES_PATIENCE_MS; tests shorten it */
 };
@@ -22,7 +31,6 @@ struct content {
 /* Makes sure content_version() stays above a version seen somewhere. */
 void content_saw_version(struct content *content, uint64_t version);
 
-struct lru *content_scanned_new(void);
 bool content_was_scanned(struct content *content, const char *repository);
 /* The index did not take a manifest of this repository. */
 void content_forget_scan(struct content *content, const char *repository);
@@ -33,5 +41,62 @@ void content_forget_scan(struct content *content, const char *repository);
 enum status content_scan_manifests(struct content *content, const char *repository,
 				   const struct digest *wanted, uint64_t *ret_size,
 				   struct error *error);
+
+/* Something that is remembered for a minute, as a value of an lru. */
+struct lru *content_marks_new(void);
+bool content_mark_get(struct lru *marks, const char *name, bool *ret_value);
+void content_mark_put(struct lru *marks, const char *name, bool value);
+
+/* --- content_manifests.c --- */
+/* Is there a record? */
+enum status content_stat_record(struct content *content, const char *repository,
+				const struct digest *digest, struct error *error);
+/* A manifest's body, verified; whether any repository has a record of it or not. The
+ * caller frees *ret_body. */
+enum status content_read_body(struct content *content, const struct digest *digest, char **ret_body,
+			      size_t *ret_length, struct error *error);
+enum status content_index_manifest(struct content *content, const char *repository,
+				   const struct manifest_entry *entry,
+				   const struct manifest *parsed, struct error *error);
+/* Makes the index say of a manifest what the object store says. To be called when a
+ * look at the store, after a change of the index, shows that the two disagree. */
+enum status content_sync_manifest(struct content *content, const char *repository,
+				  const struct digest *digest, struct error *error);
+
+/* --- content_push.c --- */
+enum status content_store_referrer(struct content *content, const char *repository,
+				   const struct digest *subject, const struct digest *digest,
+				   enum put_mode mode, struct error *error);
+
+/* --- content_tags.c: the two halves of content_put_tag --- */
+enum status content_store_tag(struct content *content, const char *repository, const char *tag,
+			      const struct tag_entry *entry, enum put_mode mode,
+			      struct error *error);
+/* BW_CONFLICT: a newer version is in place already. */
+enum status content_index_tag(struct content *content, const char *repository, const char *tag,
+			      const struct tag_entry *entry, struct error *error);
+/* Removes the tag if it has no newer version than this one. Durable when it
+ * returns. */
+enum status content_untag(struct content *content, const char *repository, const char *tag,
+			  uint64_t version, struct error *error);
+
+/* --- content_lists.c --- */
+struct tag_names {
+	char (*items)[TAG_MAX + 1];
+	size_t count;
+};
+/* At most `limit` tags after `after` that the object store has any version of, in
+ * byte order. The caller frees ret->items. */
+enum status content_stored_tags(struct content *content, const char *repository, const char *after,
+				size_t limit, struct tag_names *ret, struct error *error);
+
+/* --- content_repositories.c --- */
+/* To be called when something of the repository is in both stores, and before the
+ * last look at whether it still is. */
+enum status content_note_repository(struct content *content, const char *repository,
+				    struct error *error);
+/* Takes the repository out of the catalog when nothing is left of it. */
+enum status content_drop_repository(struct content *content, const char *repository,
+				    struct error *error);
 
 #endif

@@ -8,53 +8,14 @@
 #include "server/content/keys.h"
 #include "server/oci/manifest.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A repository's records are read again after this long: the index may have
- * been lost since, and nobody tells us. */
-#define SCAN_AGAIN_MS 60000
-#define SCANNED_BYTES ((size_t)4 << 20)
-
-struct scan_mark {
-	_Atomic unsigned references;
-	deadline_ms until;
-};
-
-static void *mark_ref(void *value)
-{
-	struct scan_mark *mark = value;
-
-	atomic_fetch_add_explicit(&mark->references, 1, memory_order_relaxed);
-	return mark;
-}
-
-static void mark_unref(void *value)
-{
-	struct scan_mark *mark = value;
-
-	if (atomic_fetch_sub_explicit(&mark->references, 1, memory_order_acq_rel) == 1)
-		free(mark);
-}
-
-struct lru *content_scanned_new(void)
-{
-	static const struct lru_ops mark_ops = {.ref = mark_ref, .unref = mark_unref};
-
-	return lru_new(SCANNED_BYTES, &mark_ops);
-}
-
 bool content_was_scanned(struct content *content, const char *repository)
 {
-	struct scan_mark *mark = lru_get(content->scanned, repository);
-	bool was;
+	bool was = false;
 
-	if (!mark)
-		return false;
-	was = !deadline_passed(mark->until);
-	mark_unref(mark);
-	return was;
+	return content_mark_get(content->scanned, repository, &was) && was;
 }
 
 void content_forget_scan(struct content *content, const char *repository)
@@ -67,15 +28,8 @@ void content_forget_scan(struct content *content, const char *repository)
  * failing index did not take must be read again. */
 static void remember_scan(struct content *content, const char *repository, unsigned failures)
 {
-	struct scan_mark *mark;
-
-	if (atomic_load(&content->index_failures) != failures)
-		return;
-	mark = xcalloc(1, sizeof(*mark));
-	atomic_init(&mark->references, 1);
-	mark->until = deadline_in(SCAN_AGAIN_MS);
-	lru_put(content->scanned, repository, mark, sizeof(*mark) + strlen(repository));
-	mark_unref(mark);
+	if (atomic_load(&content->index_failures) == failures)
+		content_mark_put(content->scanned, repository, true);
 }
 
 struct record_keys {

@@ -189,8 +189,9 @@ static enum status put_in_index(struct content *content, const char *repository,
 	return status;
 }
 
-enum status content_put_tag(struct content *content, const char *repository, const char *tag,
-			    const struct tag_entry *entry, struct error *error)
+enum status content_store_tag(struct content *content, const char *repository, const char *tag,
+			      const struct tag_entry *entry, enum put_mode mode,
+			      struct error *error)
 {
 	struct buf record = BUF_INIT(RECORD_MAX);
 	char key[KEY_SIZE];
@@ -198,12 +199,16 @@ enum status content_put_tag(struct content *content, const char *repository, con
 
 	record_write_tag(&record, &entry->digest, entry->stored_at);
 	key_of_tag_version(key, repository, tag, entry->version);
-	status = object_put(content->objects, key, buf_string(&record), record.length, PUT_REPLACE,
-			    error);
+	status = object_put(content->objects, key, buf_string(&record), record.length, mode, error);
 	buf_release(&record);
-	if (status != BW_OK)
-		return status;
-	status = put_in_index(content, repository, tag, entry, error);
+	return status;
+}
+
+enum status content_index_tag(struct content *content, const char *repository, const char *tag,
+			      const struct tag_entry *entry, struct error *error)
+{
+	enum status status = put_in_index(content, repository, tag, entry, error);
+
 	/* as in repair() */
 	if (status != BW_OK || !remove_older(content, repository, tag, entry->version))
 		return status;
@@ -212,29 +217,66 @@ enum status content_put_tag(struct content *content, const char *repository, con
 			 tag, repository);
 }
 
+enum status content_put_tag(struct content *content, const char *repository, const char *tag,
+			    const struct tag_entry *entry, struct error *error)
+{
+	enum status status = content_store_tag(content, repository, tag, entry, PUT_REPLACE, error);
+
+	return status == BW_OK ? content_index_tag(content, repository, tag, entry, error) : status;
+}
+
 void content_touch_tag(struct content *content, const char *repository, const char *tag,
 		       uint64_t version, int64_t validated_at)
 {
 	metadata_touch_tag(content->metadata, repository, tag, version, validated_at, NULL);
 }
 
-enum status content_remove_tag(struct content *content, const char *repository, const char *tag,
-			       struct error *error)
+static enum status store_removal(struct content *content, const char *repository, const char *tag,
+				 uint64_t version, enum put_mode mode, struct error *error)
 {
 	struct buf record = BUF_INIT(RECORD_MAX);
-	uint64_t version = content_version(content);
 	char key[KEY_SIZE];
 	enum status status;
 
 	record_write_tag_removed(&record, clock_wall_ms());
 	key_of_tag_version(key, repository, tag, version);
-	status = object_put(content->objects, key, buf_string(&record), record.length, PUT_REPLACE,
-			    error);
+	status = object_put(content->objects, key, buf_string(&record), record.length, mode, error);
 	buf_release(&record);
+	return status;
+}
+
+enum status content_remove_tag(struct content *content, const char *repository, const char *tag,
+			       struct error *error)
+{
+	uint64_t version = content_version(content);
+	enum status status = store_removal(content, repository, tag, version, PUT_REPLACE, error);
+
 	if (status != BW_OK)
 		return status;
 	status = metadata_remove_tag(content->metadata, repository, tag, version, error);
 	if (status == BW_OK)
 		remove_older(content, repository, tag, version);
+	return status;
+}
+
+/* The removal is the version right behind the one that it removes, so that it loses
+ * to every newer write. Should one have that very version, it is kept, if it was there
+ * before, or replaces the removal. The index is told of no more than it removes: it
+ * may already have the newer one. */
+enum status content_untag(struct content *content, const char *repository, const char *tag,
+			  uint64_t version, struct error *error)
+{
+	struct error trouble = {0};
+	enum status status =
+		store_removal(content, repository, tag, version + 1, PUT_IF_ABSENT, &trouble);
+
+	if (status != BW_OK && status != BW_CONFLICT) {
+		if (error)
+			*error = trouble;
+		return status;
+	}
+	status = metadata_remove_tag(content->metadata, repository, tag, version, error);
+	if (status == BW_OK)
+		remove_older(content, repository, tag, version + 1);
 	return status;
 }

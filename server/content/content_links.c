@@ -1,0 +1,255 @@
+/*
+ * Links: the blobs that were pushed to, or mounted in, a local repository.
+ *
+ * A link in the index is believed: it got there only after references_settle(),
+ * with the bytes seen or stored after that, so it was in the object store then and
+ * keeps the bytes until it is removed. A link that only the object store has may be
+ * the beginning of a push that died. It counts when, settled, its bytes are there,
+ * and is harmless else: whoever made it had the bytes, or might read them, and so may
+ * the repository's readers if they come.
+ *
+ * That is also why a mount which finds no bytes leaves its link. Taking it back could
+ * take away that of a push of the same blob, which has just been acknowledged.
+ *
+ * Whoever puts a link into the index looks at the store once more. It is gone if
+ * somebody removed it in between, and then the reader takes it out of the index
+ * again, and the writer starts over, as if it had come later.
+ *
+ * Where the process may die in a push:
+ *
+ *   after the link            the bytes are not there, or somebody else's: no
+ *                             difference to anybody who may not read them
+ *   after the bytes           the link counts, the next look at it repairs the
+ *                             index; the upload is still there and may be
+ *                             finished again
+ *   after the index           the new state
+ *
+ * and in a removal:
+ *
+ *   after the index           nothing: the next look at the link repairs it
+ *   after the link's object   the new state, unless a reader has put the link back
+ *                             into the index in between and died as well
+ */
+#include "server/base/buf.h"
+#include "server/base/clock.h"
+#include "server/content/content_private.h"
+#include "server/content/keys.h"
+#include "server/content/record.h"
+#include "server/content/references.h"
+
+#include <stdlib.h>
+
+static enum status stat_bytes(struct content *content, const struct digest *digest,
+			      struct object_info *ret, struct error *error)
+{
+	char key[KEY_SIZE];
+
+	key_of_blob(key, digest);
+	return object_stat(content->objects, key, ret, error);
+}
+
+static enum status stat_link(struct content *content, const char *repository,
+			     const struct digest *digest, struct error *error)
+{
+	struct object_info info;
+	char key[KEY_SIZE];
+
+	key_of_link(key, repository, digest);
+	return object_stat(content->objects, key, &info, error);
+}
+
+static enum status store_link(struct content *content, const char *repository,
+			      const struct listed_content *link, enum put_mode mode,
+			      struct error *error)
+{
+	struct buf record = BUF_INIT(RECORD_MAX);
+	char key[KEY_SIZE];
+	enum status status;
+
+	record_write_link(&record, link->size, clock_wall_ms());
+	key_of_link(key, repository, &link->digest);
+	status = object_put(content->objects, key, buf_string(&record), record.length, mode, error);
+	buf_release(&record);
+	return status;
+}
+
+enum status content_get_link(struct content *content, const char *repository,
+			     const struct digest *digest, uint64_t *ret_size, struct error *error)
+{
+	struct listed_content link = {.digest = *digest};
+	struct object_info info;
+	enum status status =
+		metadata_get_link(content->metadata, repository, digest, ret_size, NULL);
+
+	if (status == BW_OK)
+		return BW_OK;
+	status = stat_link(content, repository, digest, error);
+	if (status == BW_OK)
+		status = references_settle(content, digest, 1, error);
+	if (status == BW_OK)
+		status = stat_bytes(content, digest, &info, error);
+	if (status != BW_OK)
+		return status;
+	link.size = info.size;
+	if (metadata_put_link(content->metadata, repository, &link, NULL) == BW_OK) {
+		content_note_repository(content, repository, NULL);
+		if (stat_link(content, repository, digest, NULL) != BW_OK)
+			metadata_remove_link(content->metadata, repository, digest, NULL);
+	}
+	*ret_size = info.size;
+	return BW_OK;
+}
+
+/* Tells the index of a link whose bytes are there. *ret_overtaken: somebody has
+ * removed it meanwhile. */
+static enum status index_link(struct content *content, const char *repository,
+			      const struct listed_content *link, bool *ret_overtaken,
+			      struct error *error)
+{
+	struct error trouble = {0};
+	enum status status = metadata_put_blob(content->metadata, &link->digest, link->size,
+					       clock_wall_ms(), error);
+
+	if (status == BW_OK)
+		status = metadata_put_link(content->metadata, repository, link, error);
+	if (status == BW_OK)
+		status = content_note_repository(content, repository, error);
+	if (status != BW_OK)
+		return status;
+	status = stat_link(content, repository, &link->digest, &trouble);
+	*ret_overtaken = status == BW_ABSENT;
+	if (status == BW_OK)
+		return BW_OK;
+	metadata_remove_link(content->metadata, repository, &link->digest, NULL);
+	if (status == BW_ABSENT)
+		return BW_OK;
+	if (error)
+		*error = trouble;
+	return status;
+}
+
+static enum status overtaken_too_often(const char *repository, struct error *error)
+{
+	return error_set(error, BW_UNAVAILABLE,
+			 "a blob of \"%s\" is removed as fast as it is linked", repository);
+}
+
+/* An object of another size is not what its name says, and the store would keep it.
+ * For all who refer to it, no bytes are better than bad ones. */
+static enum status remove_damaged(struct content *content, const struct listed_content *link,
+				  struct error *error)
+{
+	struct object_info info;
+	struct error trouble = {0};
+	char key[KEY_SIZE];
+	enum status status = stat_bytes(content, &link->digest, &info, &trouble);
+
+	if (status == BW_ABSENT || (status == BW_OK && info.size == link->size))
+		return BW_OK;
+	if (status == BW_OK) {
+		key_of_blob(key, &link->digest);
+		return object_remove(content->objects, key, error);
+	}
+	if (error)
+		*error = trouble;
+	return status;
+}
+
+enum status content_push_blob(struct content *content, const char *repository,
+			      const struct digest *digest, uint64_t size, const char *upload,
+			      const struct object_part *parts, size_t count, struct error *error)
+{
+	struct listed_content link = {.digest = *digest, .size = size};
+	char key[KEY_SIZE];
+
+	key_of_blob(key, digest);
+	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
+		bool overtaken = false;
+		enum status status =
+			store_link(content, repository, &link, PUT_REPLACE_SOON, error);
+
+		if (status == BW_OK)
+			status = references_settle(content, digest, 1, error);
+		if (status == BW_OK)
+			status = remove_damaged(content, &link, error);
+		if (status == BW_OK)
+			status = object_parts_commit(content->objects, upload, parts, count, key,
+						     error);
+		if (status == BW_OK)
+			status = index_link(content, repository, &link, &overtaken, error);
+		if (!overtaken)
+			return status;
+	}
+	return overtaken_too_often(repository, error);
+}
+
+/* Nothing durable follows the link: it has to be so itself. */
+static enum status mount_once(struct content *content, const char *repository,
+			      struct listed_content *link, bool *ret_overtaken, struct error *error)
+{
+	struct object_info info;
+	enum status status = store_link(content, repository, link, PUT_REPLACE, error);
+
+	if (status == BW_OK)
+		status = references_settle(content, &link->digest, 1, error);
+	if (status == BW_OK)
+		status = stat_bytes(content, &link->digest, &info, error);
+	if (status != BW_OK)
+		return status;
+	link->size = info.size;
+	return index_link(content, repository, link, ret_overtaken, error);
+}
+
+enum status content_mount_blob(struct content *content, const char *repository,
+			       const struct digest *digest, uint64_t *ret_size, struct error *error)
+{
+	struct listed_content link = {.digest = *digest};
+	struct object_info info;
+	enum status status =
+		metadata_get_link(content->metadata, repository, digest, ret_size, NULL);
+
+	if (status == BW_OK)
+		return BW_OK;
+	/* before anything is written: most mounts that fail do so here */
+	status = stat_bytes(content, digest, &info, error);
+	if (status != BW_OK)
+		return status;
+	link.size = info.size;
+	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
+		bool overtaken = false;
+
+		status = mount_once(content, repository, &link, &overtaken, error);
+		if (status == BW_OK && !overtaken)
+			*ret_size = link.size;
+		if (!overtaken)
+			return status;
+	}
+	return overtaken_too_often(repository, error);
+}
+
+/* Out of the index first, so that dying in between leaves nobody who believes a link
+ * that no longer keeps the bytes; and once more at the end, for a reader who has put
+ * it back meanwhile. A push that came in between loses its place in the index alone,
+ * where the next look at the link puts it back. */
+enum status content_unlink_blob(struct content *content, const char *repository,
+				const struct digest *digest, struct error *error)
+{
+	char key[KEY_SIZE];
+	enum status status = metadata_remove_link(content->metadata, repository, digest, error);
+
+	key_of_link(key, repository, digest);
+	if (status == BW_OK)
+		status = object_remove(content->objects, key, error);
+	if (status == BW_OK)
+		status = metadata_remove_link(content->metadata, repository, digest, error);
+	if (status == BW_OK)
+		status = content_drop_repository(content, repository, error);
+	return status;
+}
+
+enum status content_list_links_of(struct content *content, const struct digest *digest,
+				  unsigned limit, repository_list_fn fn, void *context,
+				  struct error *error)
+{
+	return metadata_list_links_of(content->metadata, digest, limit, fn, context, error);
+}
