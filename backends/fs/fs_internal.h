@@ -6,20 +6,31 @@
 #ifndef BACKENDS_FS_FS_INTERNAL_H
 #define BACKENDS_FS_FS_INTERNAL_H
 
+#include "backends/fs/fs_journal.h"
 #include "backends/object_store.h"
 #include "server/base/memory.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* Folders and files of ROOT that are no objects. */
 #define FS_TMP "tmp"
 #define FS_SPOOL "spool" /* the cache's, when it is configured to lie here */
 #define FS_LOCK "lock"
+#define FS_OPENING "opening" /* a lock too: held while somebody opens the store */
 #define FS_UPLOADS "uploads" /* parts, see fs_parts.c */
 
 #define FS_FOLDER_MODE 0700
 #define FS_FILE_MODE 0600
-#define FS_TMP_NAME_SIZE 32
+#define FS_TMP_NAME_SIZE 40
+
+/* Whose turn it is to change a key, and what PUT_REPLACE_SOON has parked. */
+struct fs_turns {
+	pthread_mutex_t lock; /* covers what follows, but for `parked` */
+	pthread_cond_t moved;
+	struct fs_turn *first;
+	atomic_int parked; /* so that readers mostly need no lock */
+};
 
 struct fs_store {
 	struct object_store base;
@@ -28,6 +39,10 @@ struct fs_store {
 	int tmp_fd;
 	int uploads_fd;
 	int lock_fd;
+	int opening_fd; /* open only while the store is being opened */
+	struct fs_turns turns;
+	struct fs_journal *journal; /* NULL: a guest, or still replaying */
+	bool guest;
 	unsigned long long unique; /* random: in names, no two processes' are the same */
 	atomic_ullong next_tmp; /* names in tmp/ and uploads/ */
 	/* Folders that are there but perhaps not durable yet; see fs_write.c. */
@@ -79,16 +94,55 @@ enum status fs_parts_discard(struct object_store *base, const char *upload, stru
 enum status fs_parts_list(struct object_store *base, part_list_fn fn, void *context,
 			  struct error *error);
 
+/* fs_change.c */
+void fs_turns_init(struct fs_turns *turns);
+void fs_turns_release(struct fs_turns *turns);
+
+/* Places what was put off of one key, or of all that begin with the prefix. Without
+ * this nobody may look. */
+enum status fs_settle_key(struct fs_store *store, const char *key, struct error *error);
+enum status fs_settle_prefix(struct fs_store *store, const char *prefix, struct error *error);
+
+/* A finished file that is to become an object. */
+struct fs_source {
+	const char *folder; /* below ROOT, and ... */
+	int folder_fd; /* ... open */
+	const char *name; /* in the folder */
+	int fd; /* the file's, to read */
+	uint64_t size;
+	const void *bytes; /* when they are at hand; NULL: they are read if need be */
+};
+
+/* Makes the file the object `key`, durable as `mode` says. On success its name in
+ * the folder is gone. On failure too when the folder is tmp/, unless the journal
+ * names the file. BW_CONFLICT: only with PUT_IF_ABSENT. BW_ABSENT: somebody took the
+ * file away. */
+enum status fs_store_file(struct fs_store *store, const struct fs_source *source, const char *key,
+			  enum put_mode mode, struct error *error);
+
+/* Removes folders above `key` that are empty. */
+void fs_prune(const struct fs_store *store, const char *key);
+
+/* fs_replay.c. *ret_next: the number for a new journal. */
+enum status fs_replay(struct fs_store *store, uint64_t *ret_next, struct error *error);
+
+/* Made when it is not there. */
+enum status fs_open_own_folder(const struct fs_store *store, const char *name, int *ret_fd,
+			       struct error *error);
+
+void fs_tmp_name(struct fs_store *store, char name[FS_TMP_NAME_SIZE]);
 /* A new file in tmp/, to be unlinked there or placed. */
 enum status fs_tmp_open(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int *ret_fd,
 			struct error *error);
 
-/* Stamps the file with the time at which it becomes an object (the kernel's
- * own stamp is of its last write, and coarse) and makes its bytes durable. */
+/* Stamps the file with the time at which it becomes an object: the kernel's own
+ * stamp is of its last write, and coarse. */
+enum status fs_stamp(const struct fs_store *store, int fd, const char *key, int64_t *ret_ns,
+		     struct error *error);
+/* The same, and makes its bytes durable. */
 enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error);
 
-/* Makes an object that is there durable: it may be so new that its writer has not
- * synced it yet. */
+/* Makes an object that is there durable. */
 enum status fs_keep_existing(struct fs_store *store, const char *key, struct error *error);
 
 struct stat;
@@ -102,12 +156,16 @@ enum fs_place_mode {
 	FS_LINK, /* BW_CONFLICT when the key exists */
 };
 
-/* Gives the file `name` of folder `from_fd` the name `key` and makes that
+/* Gives the file `name` of folder `from_fd` the name `key`. A guest makes that
  * durable; the file's own bytes are already. After FS_LINK the old name is
  * still there. BW_UNSUPPORTED, with no error set, across filesystems; BW_ABSENT when
  * the file is gone. */
 enum status fs_place(struct fs_store *store, int from_fd, const char *name, const char *key,
 		     enum fs_place_mode mode, struct error *error);
+
+/* What the errno of a failed placing means. */
+enum status fs_place_failed(const struct fs_store *store, const char *key, int errnum,
+			    struct error *error);
 
 /* Makes the names of the folders down to `key`'s durable, and so the key's. */
 enum status fs_sync_folders(struct fs_store *store, const char *key, struct error *error);

@@ -213,6 +213,8 @@ enum status fs_list(struct object_store *base, const char *prefix, const char *s
 	walk->length = slash ? (size_t)(slash - prefix) + 1 : 0;
 	memcpy(walk->path, prefix, walk->length);
 	status = fs_check_root(walk->store, error);
+	if (!status)
+		status = fs_settle_prefix(walk->store, prefix, error);
 	if (!status && !fs_check_reserved(walk->store, walk->path, NULL))
 		status = walk_folder(walk);
 	free(walk);

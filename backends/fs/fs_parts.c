@@ -4,17 +4,18 @@
  * files of their own. A part is written where it stays; who has not been told its
  * name by finish cannot name it.
  *
- * One part becomes an object by a second link to its file, and no byte is copied.
+ * One part becomes an object by being renamed, and no byte is copied.
  * Several are put together in tmp/, not by appending to the first one: a commit
  * that failed half-way, or was killed, must leave the parts as they were, and two
  * that run at once must not write to one file. Where the filesystem shares extents
  * (XFS, Btrfs), copy_file_range copies none.
  *
  * What runs beside what:
- *   commit, commit  Both link; the second finds the key there, which is BW_OK. One
- *                   that comes when the parts are gone looks for the key again.
+ *   commit, commit  The key's turn (fs_change.c) is one's after the other's; the
+ *                   second finds the key there, which is BW_OK. One that comes when
+ *                   the parts are gone looks for the key again.
  *   commit, discard A part is either opened before it goes, and whole, or it is
- *                   absent; then so is the object, unless the link came first.
+ *                   absent; then so is the object, unless the rename came first.
  *   write, discard  finish finds that its file has no name any more: BW_ABSENT.
  *   create, discard The folder goes only when it is empty; create makes it anew
  *                   when it went in between.
@@ -304,19 +305,30 @@ static enum status commit_several(struct fs_store *store, const char *upload,
 				  struct error *error)
 {
 	char name[FS_TMP_NAME_SIZE];
+	uint64_t size = 0;
 	int fd = -1;
 	enum status status = fs_tmp_open(store, name, &fd, error);
 
 	if (status)
 		return status;
-	for (size_t i = 0; i < count && !status; i++)
+	for (size_t i = 0; i < count && !status; i++) {
 		status = append_part(store, upload, &parts[i], fd, error);
-	if (!status)
-		status = fs_seal(store, fd, key, error);
+		size += parts[i].size;
+	}
+	if (status) {
+		unlinkat(store->tmp_fd, name, 0);
+	} else {
+		struct fs_source source = {
+			.folder = FS_TMP,
+			.folder_fd = store->tmp_fd,
+			.name = name,
+			.fd = fd,
+			.size = size,
+		};
+
+		status = fs_store_file(store, &source, key, PUT_IF_ABSENT, error);
+	}
 	close(fd);
-	if (!status)
-		status = fs_place(store, store->tmp_fd, name, key, FS_LINK, error);
-	unlinkat(store->tmp_fd, name, 0);
 	return status;
 }
 
@@ -324,18 +336,24 @@ static enum status commit_one(struct fs_store *store, const char *upload,
 			      const struct object_part *part, const char *key, struct error *error)
 {
 	char path[PART_PATH_SIZE];
+	struct fs_source source;
 	struct stat file;
 	int fd = -1;
 	enum status status = open_part(store, upload, part, &fd, &file, error);
 
 	if (status)
 		return status;
-	status = fs_seal(store, fd, key, error);
-	close(fd);
-	if (status)
-		return status;
 	part_path(upload, part->name, path);
-	return fs_place(store, store->uploads_fd, path, key, FS_LINK, error);
+	source = (struct fs_source){
+		.folder = FS_UPLOADS,
+		.folder_fd = store->uploads_fd,
+		.name = path,
+		.fd = fd,
+		.size = part->size,
+	};
+	status = fs_store_file(store, &source, key, PUT_IF_ABSENT, error);
+	close(fd);
+	return status;
 }
 
 enum status fs_parts_commit(struct object_store *base, const char *upload,

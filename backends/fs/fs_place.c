@@ -1,5 +1,6 @@
 /*
- * Names that survive a power cut.
+ * Names, and how a guest makes them survive a power cut. (The owner's are in the
+ * journal, and are synced all at once with a checkpoint.)
  *
  * A file's name is durable once its folder is fsynced, and that folder's name
  * once the folder above is, and so on up to ROOT. Fsyncing the whole chain for
@@ -15,7 +16,7 @@
  * zero and sync the chain ourselves, or the maker's fsync is done. A maker
  * whose fsync failed leaves the counter up for good, and from then on everyone
  * syncs everything. Folders made by a process that was killed are durable
- * since fs_store_new's syncfs.
+ * since the syncfs of the one that opened the store next.
  *
  * Folders that a removal empties are removed with rmdir, which refuses those
  * that are not empty; a writer that has opened a folder which is then removed
@@ -124,7 +125,7 @@ static int make_folders(struct fs_store *store, const char *key)
 		atomic_fetch_add(&store->making_folders, 1);
 		if (mkdirat(store->root_fd, folder, FS_FOLDER_MODE) < 0) {
 			failed = errno == EEXIST ? 0 : -errno;
-		} else {
+		} else if (store->guest) {
 			failed = sync_folder(store, key, parent_length(key, length));
 			if (failed)
 				return failed; /* making_folders stays up */
@@ -148,16 +149,16 @@ static int open_or_make_parent(struct fs_store *store, const char *key)
 }
 
 /* One attempt. 0 or -errno; -ENOENT: the folder went away. */
-static int place_in(int parent, int from_fd, const char *name, const char *key,
-		    enum fs_place_mode mode)
+static int place_in(const struct fs_store *store, int parent, int from_fd, const char *name,
+		    const char *key, enum fs_place_mode mode)
 {
 	const char *leaf = leaf_of(key);
 	int result = mode == FS_RENAME ? renameat(from_fd, name, parent, leaf)
 				       : linkat(from_fd, name, parent, leaf, 0);
 
-	if (result == 0)
-		return fsync(parent) < 0 ? -errno : 0;
-	return -errno;
+	if (result < 0)
+		return -errno;
+	return store->guest && fsync(parent) < 0 ? -errno : 0;
 }
 
 static bool is_folder(const struct fs_store *store, const char *key)
@@ -167,8 +168,8 @@ static bool is_folder(const struct fs_store *store, const char *key)
 	return fstatat(store->root_fd, key, &file, 0) == 0 && S_ISDIR(file.st_mode);
 }
 
-static enum status place_failed(const struct fs_store *store, const char *key, int errnum,
-				struct error *error)
+enum status fs_place_failed(const struct fs_store *store, const char *key, int errnum,
+			    struct error *error)
 {
 	switch (errnum) {
 	case EXDEV:
@@ -212,14 +213,14 @@ enum status fs_place(struct fs_store *store, int from_fd, const char *name, cons
 			result = parent;
 			continue;
 		}
-		result = place_in(parent, from_fd, name, key, mode);
+		result = place_in(store, parent, from_fd, name, key, mode);
 		close(parent);
 		if (result == -ENOENT && faccessat(from_fd, name, F_OK, 0) < 0 && errno == ENOENT)
 			return error_set(error, BW_ABSENT, "the file of object %s is gone", key);
 	}
 	if (result < 0)
-		return place_failed(store, key, -result, error);
-	if (atomic_load(&store->making_folders) > 0)
+		return fs_place_failed(store, key, -result, error);
+	if (store->guest && atomic_load(&store->making_folders) > 0)
 		return sync_above(store, key, parent_length(key, strlen(key)), error);
 	return BW_OK;
 }

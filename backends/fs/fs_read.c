@@ -39,6 +39,8 @@ enum status fs_stat(struct object_store *base, const char *key, struct object_in
 	enum status status = fs_check_reserved(store, key, error);
 	struct stat file;
 
+	if (!status)
+		status = fs_settle_key(store, key, error);
 	if (status)
 		return status;
 	if (fstatat(store->root_fd, key, &file, 0) < 0)
@@ -114,6 +116,8 @@ enum status fs_open(struct object_store *base, const char *key, struct object_re
 	struct stat file;
 	int fd;
 
+	if (!status)
+		status = fs_settle_key(store, key, error);
 	if (status)
 		return status;
 	fd = openat(store->root_fd, key, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

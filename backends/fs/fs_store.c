@@ -15,10 +15,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define OPENING_TIMEOUT_MS 60000
+#define OPENING_PAUSE_MS 20
+#define PROBE_LINK "link"
+
 bool fs_reserved(const char *segment)
 {
-	return strcmp(segment, FS_TMP) == 0 || strcmp(segment, FS_SPOOL) == 0 ||
-	       strcmp(segment, FS_LOCK) == 0 || strcmp(segment, FS_UPLOADS) == 0;
+	static const char *const names[] = {
+		FS_TMP, FS_SPOOL, FS_LOCK, FS_OPENING, FS_UPLOADS, FS_JOURNAL,
+	};
+
+	for (size_t i = 0; i < array_size(names); i++)
+		if (strcmp(segment, names[i]) == 0)
+			return true;
+	return false;
 }
 
 enum status fs_check_reserved(const struct fs_store *store, const char *key, struct error *error)
@@ -96,25 +106,60 @@ static enum status write_holder(struct fs_store *store, struct error *error)
 	return BW_OK;
 }
 
-static enum status lock_root(struct fs_store *store, struct error *error)
+static enum status open_lock(const struct fs_store *store, const char *name, int *ret_fd,
+			     struct error *error)
 {
-	store->lock_fd =
-		openat(store->root_fd, FS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, FS_FILE_MODE);
-	if (store->lock_fd < 0)
+	*ret_fd = openat(store->root_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, FS_FILE_MODE);
+	if (*ret_fd < 0)
 		return error_set_errno(error, status_from_errno(errno), errno,
-				       "open %s/" FS_LOCK " for writing", store->root);
+				       "open %s/%s for writing", store->root, name);
+	return BW_OK;
+}
+
+/* Whoever opens the store does so alone: a guest must not look while the owner is
+ * still repairing it. flock(2) knows no deadline, so this asks again and again. */
+static enum status await_opening(struct fs_store *store, struct error *error)
+{
+	const struct timespec pause = {.tv_nsec = OPENING_PAUSE_MS * 1000000L};
+	deadline_ms end = deadline_in(OPENING_TIMEOUT_MS);
+	enum status status = open_lock(store, FS_OPENING, &store->opening_fd, error);
+
+	while (!status && flock(store->opening_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			status = error_set_errno(error, BW_IO, errno, "lock %s/" FS_OPENING,
+						 store->root);
+		else if (deadline_passed(end))
+			status = error_set(error, BW_UNAVAILABLE,
+					   "%s is still being opened by another process after "
+					   "%d seconds",
+					   store->root, OPENING_TIMEOUT_MS / 1000);
+		else
+			nanosleep(&pause, NULL);
+	}
+	return status;
+}
+
+static enum status lock_root(struct fs_store *store, bool may_be_guest, struct error *error)
+{
+	enum status status = open_lock(store, FS_LOCK, &store->lock_fd, error);
+
+	if (status)
+		return status;
 	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return write_holder(store, error);
 	if (errno != EWOULDBLOCK)
 		return error_set_errno(error, BW_IO, errno, "lock %s/" FS_LOCK, store->root);
+	store->guest = may_be_guest;
+	if (may_be_guest)
+		return BW_OK;
 	return error_set(error, BW_UNAVAILABLE,
 			 "%s is in use by process %llu (it holds %s/" FS_LOCK
 			 "); only one process may write there",
 			 store->root, (unsigned long long)lock_holder(store->lock_fd), store->root);
 }
 
-static enum status open_own_folder(struct fs_store *store, const char *name, int *ret_fd,
-				   struct error *error)
+enum status fs_open_own_folder(const struct fs_store *store, const char *name, int *ret_fd,
+			       struct error *error)
 {
 	if (mkdirat(store->root_fd, name, FS_FOLDER_MODE) < 0 && errno != EEXIST)
 		return error_set_errno(error, status_from_errno(errno), errno, "make %s/%s",
@@ -168,14 +213,14 @@ static enum status check_same_root(const struct fs_store *store, struct error *e
 	return BW_OK;
 }
 
-/* `linked` is a second name the probe gets: PUT_IF_ABSENT needs hard links. */
+/* `linked` is a second name the probe gets: adopting needs hard links. */
 static enum status probe(struct fs_store *store, const char *linked, struct error *error)
 {
 	char name[FS_TMP_NAME_SIZE];
 	int failed = 0;
 	int fd;
 
-	snprintf(name, sizeof(name), "probe-%llx", atomic_fetch_add(&store->next_tmp, 1));
+	fs_tmp_name(store, name);
 	fd = openat(store->tmp_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
 	if (fd < 0)
 		return error_set_errno(error, status_from_errno(errno), errno,
@@ -198,6 +243,8 @@ static enum status fs_check(struct object_store *base, struct error *error)
 	struct fs_store *store = fs_store_of(base);
 	enum status status = check_same_root(store, error);
 
+	if (!status && store->journal)
+		status = fs_journal_check(store->journal, error);
 	return status ? status : probe(store, NULL, error);
 }
 
@@ -213,6 +260,9 @@ static void fs_free(struct object_store *base)
 {
 	struct fs_store *store = fs_store_of(base);
 
+	fs_journal_free(store->journal);
+	fs_turns_release(&store->turns);
+	close_if_open(store->opening_fd);
 	close_if_open(store->uploads_fd);
 	close_if_open(store->tmp_fd);
 	close_if_open(store->root_fd);
@@ -240,42 +290,76 @@ static const struct object_store_ops fs_ops = {
 	.free = fs_free,
 };
 
-static enum status start(struct fs_store *store, struct error *error)
+static enum status settle_all(void *context, struct error *error)
+{
+	return fs_settle_prefix(context, "", error);
+}
+
+/* What only the owner does. */
+static enum status take_over(struct fs_store *store, struct error *error)
+{
+	uint64_t next = 0;
+	enum status status = fs_replay(store, &next, error);
+
+	/* Not before: the journal may speak of files there. */
+	if (!status)
+		status = empty_tmp(store, error);
+	if (!status)
+		status = probe(store, PROBE_LINK, error);
+	if (!status)
+		status = fs_journal_new(store->root_fd, store->root, next, settle_all, store,
+					&store->journal, error);
+	return status;
+}
+
+static enum status start(struct fs_store *store, bool may_be_guest, struct error *error)
 {
 	enum status status = open_root(store, error);
 
 	if (!status)
-		status = lock_root(store, error);
+		status = await_opening(store, error);
 	if (!status)
-		status = open_own_folder(store, FS_TMP, &store->tmp_fd, error);
+		status = lock_root(store, may_be_guest, error);
 	if (!status)
-		status = open_own_folder(store, FS_UPLOADS, &store->uploads_fd, error);
+		status = fs_open_own_folder(store, FS_TMP, &store->tmp_fd, error);
 	if (!status)
-		status = empty_tmp(store, error);
-	if (!status)
-		status = probe(store, "link", error);
-	/* A process killed between making a folder and syncing it left one that
-	 * a later writer takes for durable. From here on that cannot be. */
-	if (!status && syncfs(store->root_fd) < 0)
-		status = error_set_errno(error, BW_IO, errno, "sync %s", store->root);
+		status = fs_open_own_folder(store, FS_UPLOADS, &store->uploads_fd, error);
+	if (!status && !store->guest)
+		status = take_over(store, error);
+	close_if_open(store->opening_fd); /* lets the next one look */
+	store->opening_fd = -1;
 	return status;
 }
 
-enum status fs_store_new(const char *root, struct object_store **ret_store, struct error *error)
+static enum status open_store(const char *root, bool may_be_guest, struct object_store **ret_store,
+			      struct error *error)
 {
 	struct fs_store *store = xcalloc(1, sizeof(*store));
 	enum status status;
 
 	store->base.ops = &fs_ops;
 	store->root = xstrdup(root);
-	store->root_fd = store->tmp_fd = store->uploads_fd = store->lock_fd = -1;
+	store->root_fd = store->tmp_fd = store->uploads_fd = -1;
+	store->lock_fd = store->opening_fd = -1;
+	fs_turns_init(&store->turns);
 	if (getrandom(&store->unique, sizeof(store->unique), 0) < 0)
 		store->unique = (unsigned long long)clock_wall_ms() << 16 ^ (unsigned)getpid();
-	status = start(store, error);
+	status = start(store, may_be_guest, error);
 	if (status) {
 		fs_free(&store->base);
 		return status;
 	}
 	*ret_store = &store->base;
 	return BW_OK;
+}
+
+enum status fs_store_new(const char *root, struct object_store **ret_store, struct error *error)
+{
+	return open_store(root, false, ret_store, error);
+}
+
+enum status fs_store_open_guest(const char *root, struct object_store **ret_store,
+				struct error *error)
+{
+	return open_store(root, true, ret_store, error);
 }

@@ -15,16 +15,23 @@ struct fs_writer {
 	struct fs_store *store;
 	char *key;
 	char name[FS_TMP_NAME_SIZE];
+	uint64_t size;
 	int fd;
 };
+
+void fs_tmp_name(struct fs_store *store, char name[FS_TMP_NAME_SIZE])
+{
+	snprintf(name, FS_TMP_NAME_SIZE, "%016llx-%llx", store->unique,
+		 atomic_fetch_add(&store->next_tmp, 1));
+}
 
 enum status fs_tmp_open(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int *ret_fd,
 			struct error *error)
 {
 	int fd;
 
-	snprintf(name, FS_TMP_NAME_SIZE, "%llx", atomic_fetch_add(&store->next_tmp, 1));
-	fd = openat(store->tmp_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
+	fs_tmp_name(store, name);
+	fd = openat(store->tmp_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
 	if (fd < 0)
 		return error_set_errno(error, errno == ENOENT ? BW_IO : status_from_errno(errno),
 				       errno, "create %s/" FS_TMP "/%s", store->root, name);
@@ -43,23 +50,48 @@ static enum status write_bytes(const struct fs_store *store, int fd, const char 
 	return BW_OK;
 }
 
-enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error)
+enum status fs_stamp(const struct fs_store *store, int fd, const char *key, int64_t *ret_ns,
+		     struct error *error)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 
 	clock_gettime(CLOCK_REALTIME, &times[1]);
-	if (futimens(fd, times) < 0 || fsync(fd) < 0)
+	if (futimens(fd, times) < 0)
 		return error_set_errno(error, status_from_errno(errno), errno,
-				       "sync object %s in %s", key, store->root);
+				       "stamp object %s in %s", key, store->root);
+	*ret_ns = (int64_t)times[1].tv_sec * 1000000000 + times[1].tv_nsec;
 	return BW_OK;
+}
+
+enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error)
+{
+	int64_t stored_at;
+	enum status status = fs_stamp(store, fd, key, &stored_at, error);
+
+	if (!status && fsync(fd) < 0)
+		status = error_set_errno(error, status_from_errno(errno), errno,
+					 "sync object %s in %s", key, store->root);
+	return status;
+}
+
+static struct fs_source tmp_source(const struct fs_store *store, const char *name, int fd,
+				   uint64_t size)
+{
+	return (struct fs_source){
+		.folder = FS_TMP,
+		.folder_fd = store->tmp_fd,
+		.name = name,
+		.fd = fd,
+		.size = size,
+	};
 }
 
 enum status fs_put(struct object_store *base, const char *key, const void *bytes, size_t length,
 		   enum put_mode mode, struct error *error)
 {
 	struct fs_store *store = fs_store_of(base);
-	enum fs_place_mode place = mode == PUT_IF_ABSENT ? FS_LINK : FS_RENAME;
 	enum status status = fs_check_reserved(store, key, error);
+	struct fs_source source;
 	char name[FS_TMP_NAME_SIZE];
 	int fd = -1;
 
@@ -68,13 +100,14 @@ enum status fs_put(struct object_store *base, const char *key, const void *bytes
 	if (status)
 		return status;
 	status = write_bytes(store, fd, key, bytes, length, error);
-	if (!status)
-		status = fs_seal(store, fd, key, error);
-	close(fd);
-	if (!status)
-		status = fs_place(store, store->tmp_fd, name, key, place, error);
-	if (status || place == FS_LINK)
+	if (status) {
 		unlinkat(store->tmp_fd, name, 0);
+	} else {
+		source = tmp_source(store, name, fd, length);
+		source.bytes = bytes;
+		status = fs_store_file(store, &source, key, mode, error);
+	}
+	close(fd);
 	return status;
 }
 
@@ -92,20 +125,16 @@ static enum status writer_write(struct object_writer *base, const void *bytes, s
 {
 	struct fs_writer *writer = container_of(base, struct fs_writer, base);
 
+	writer->size += length;
 	return write_bytes(writer->store, writer->fd, writer->key, bytes, length, error);
 }
 
 static enum status writer_commit(struct object_writer *base, struct error *error)
 {
 	struct fs_writer *writer = container_of(base, struct fs_writer, base);
-	struct fs_store *store = writer->store;
-	enum status status = fs_seal(store, writer->fd, writer->key, error);
+	struct fs_source source = tmp_source(writer->store, writer->name, writer->fd, writer->size);
+	enum status status = fs_store_file(writer->store, &source, writer->key, PUT_REPLACE, error);
 
-	if (!status)
-		status =
-			fs_place(store, store->tmp_fd, writer->name, writer->key, FS_RENAME, error);
-	if (status)
-		unlinkat(store->tmp_fd, writer->name, 0);
 	writer_free(writer);
 	return status;
 }
@@ -147,42 +176,58 @@ enum status fs_create(struct object_store *base, const char *key, struct object_
 
 /* ---- adopt ---- */
 
-static enum status seal_path(const struct fs_store *store, const char *path, const char *key,
-			     struct error *error)
+/* By a second name in tmp/, so that on failure the first one is still the caller's. */
+static enum status open_adopted(struct fs_store *store, const char *path,
+				char name[FS_TMP_NAME_SIZE], struct fs_source *ret_source,
+				struct error *error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	enum status status;
+	enum status status = BW_OK;
 	struct stat file;
 
 	if (fd < 0)
 		return error_set_errno(error, BW_IO, errno, "open %s", path);
+	fs_tmp_name(store, name);
 	if (fstat(fd, &file) < 0 || !S_ISREG(file.st_mode))
 		status = error_set(error, BW_INVALID, "%s is not a regular file", path);
 	else if (fchmod(fd, FS_FILE_MODE) < 0)
 		status = error_set_errno(error, BW_IO, errno, "chmod %s", path);
+	else if (linkat(AT_FDCWD, path, store->tmp_fd, name, 0) < 0)
+		status =
+			errno == EXDEV
+				? BW_UNSUPPORTED
+				: error_set_errno(
+					  error, errno == ENOENT ? BW_IO : status_from_errno(errno),
+					  errno, "link %s into %s/" FS_TMP, path, store->root);
+	if (status)
+		close(fd);
 	else
-		status = fs_seal(store, fd, key, error);
-	close(fd);
+		*ret_source = tmp_source(store, name, fd, (uint64_t)file.st_size);
 	return status;
 }
 
+/* What the owner can see is durable. What a guest sees may be another one's, who has
+ * not synced it yet. */
 enum status fs_keep_existing(struct fs_store *store, const char *key, struct error *error)
 {
-	return fs_sync_folders(store, key, error);
+	return store->guest ? fs_sync_folders(store, key, error) : BW_OK;
 }
 
 static enum status adopt_new(struct fs_store *store, const char *key, const char *path,
 			     struct error *error)
 {
+	char name[FS_TMP_NAME_SIZE];
+	struct fs_source source;
 	struct error why = {0};
-	enum status status = seal_path(store, path, key, error);
+	enum status status = open_adopted(store, path, name, &source, error);
 
 	if (status)
 		return status;
-	status = fs_place(store, AT_FDCWD, path, key, FS_LINK, &why);
+	status = fs_store_file(store, &source, key, PUT_IF_ABSENT, &why);
+	close(source.fd);
 	if (status == BW_CONFLICT)
 		return fs_keep_existing(store, key, error);
-	if (status && error && why.code)
+	if (status && error)
 		*error = why;
 	return status;
 }
@@ -205,62 +250,5 @@ enum status fs_adopt(struct object_store *base, const char *key, const char *pat
 		return status;
 	if (unlink(path) < 0)
 		return error_set_errno(error, BW_IO, errno, "remove %s, which is stored now", path);
-	return BW_OK;
-}
-
-/* ---- remove ---- */
-
-/* See fs_place.c for why this is safe beside writers. Not synced: a folder
- * that a power cut brings back is empty, and nobody's object. */
-static void prune(const struct fs_store *store, const char *key)
-{
-	char folder[OBJECT_KEY_MAX + 1];
-	char *slash;
-
-	memcpy(folder, key, strlen(key) + 1);
-	while ((slash = strrchr(folder, '/'))) {
-		*slash = '\0';
-		if (unlinkat(store->root_fd, folder, AT_REMOVEDIR) < 0)
-			return;
-	}
-}
-
-static enum status remove_failed(const struct fs_store *store, const char *key, int errnum,
-				 struct error *error)
-{
-	switch (errnum) {
-	case ENOENT:
-	case ENOTDIR:
-	case ENAMETOOLONG:
-	case EISDIR: /* a folder is no object */
-		return BW_OK;
-	default:
-		return error_set_errno(error, BW_IO, errnum, "remove %s/%s", store->root, key);
-	}
-}
-
-enum status fs_remove(struct object_store *base, const char *key, struct error *error)
-{
-	struct fs_store *store = fs_store_of(base);
-	enum status status = fs_check_reserved(store, key, error);
-	const char *slash = strrchr(key, '/');
-	int parent;
-	int failed = 0;
-
-	if (status)
-		return status;
-	parent = fs_open_parent(store, key);
-	if (parent < 0)
-		return remove_failed(store, key, -parent, error);
-	if (unlinkat(parent, slash ? slash + 1 : key, 0) < 0)
-		failed = errno;
-	/* Synced also when another thread's removal came first: it may not have
-	 * got that far, and ours is acknowledged on its own. */
-	if ((failed == 0 || failed == ENOENT) && fsync(parent) < 0)
-		failed = errno;
-	close(parent);
-	if (failed)
-		return remove_failed(store, key, failed, error);
-	prune(store, key);
 	return BW_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include "backends/fs/fs_store.h"
 
+#include "backends/fs/fs_internal.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 #include "tests/support/support.h"
@@ -19,20 +20,28 @@
 
 static char *scratch;
 static char *root;
-static struct object_store *store;
+static struct object_store *owner;
+static struct object_store *guest;
+static struct object_store *store; /* the one in question */
 
 static char events[4096]; /* "sync tmp/1, rename tmp/1 a/b, sync a" */
 static bool recording;
 static const char *failing; /* the event that fails with EIO, or NULL */
 
-/* The path without the scratch folder's; a file's number in tmp/ is left out. */
+/* The path without the scratch folder's; names made up by the store are left out. */
 static const char *shorten(const char *path)
 {
 	if (str_starts_with(path, root))
 		path += strlen(root) + (path[strlen(root)] == '/');
 	else if (str_starts_with(path, scratch))
 		path += strlen(scratch) + 1;
-	return str_starts_with(path, "tmp/") ? "tmp/*" : *path ? path : "ROOT";
+	if (str_starts_with(path, "tmp/"))
+		return "tmp/*";
+	if (str_starts_with(path, "uploads/aa/"))
+		return "uploads/aa/*";
+	if (str_starts_with(path, "journal/"))
+		return "journal";
+	return *path ? path : "ROOT";
 }
 
 static void full_path(int fd, const char *name, char target[1024])
@@ -78,6 +87,16 @@ int fsync(int fd)
 	return event("sync", fd, NULL, 0, NULL) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
+int fdatasync(int fd)
+{
+	return event("flush", fd, NULL, 0, NULL) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int syncfs(int fd)
+{
+	return event("syncfs", fd, NULL, 0, NULL) ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
 int renameat(int from, const char *name, int to, const char *new_name)
 {
 	if (event("rename", from, name, to, new_name))
@@ -118,9 +137,17 @@ static int setup(void **state)
 	(void)state;
 	scratch = scratch_make();
 	root = xasprintf("%s/root", scratch);
-	if (fs_store_new(root, &store, &error))
+	if (fs_store_new(root, &owner, &error) || fs_store_open_guest(root, &guest, &error))
 		fail_msg("%s", error.message);
+	store = owner;
 	failing = NULL;
+	return 0;
+}
+
+static int setup_guest(void **state)
+{
+	setup(state);
+	store = guest;
 	return 0;
 }
 
@@ -128,7 +155,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	recording = false;
-	object_store_free(store);
+	object_store_free(guest);
+	object_store_free(owner);
 	scratch_remove(scratch);
 	free(root);
 	return 0;
@@ -208,7 +236,8 @@ static void adopt_gives_the_old_name_up_last(void **state)
 	assert_int_equal(put("d/first", PUT_REPLACE), BW_OK);
 	record();
 	assert_int_equal(object_adopt(store, "d/k", path, NULL), BW_OK);
-	assert_events("sync spooled, link spooled d/k, sync d, unlink spooled");
+	assert_events("link spooled tmp/*, sync spooled, link tmp/* d/k, sync d, unlink tmp/*, "
+		      "unlink spooled");
 	free(path);
 }
 
@@ -279,20 +308,268 @@ static void after_a_failed_folder_all_are_synced(void **state)
 	assert_events("sync tmp/*, rename tmp/* a/b/k, sync a/b, sync a, sync ROOT");
 }
 
+/* ---- the owner: one flush ---- */
+
+static void one_flush_and_then_the_name(void **state)
+{
+	(void)state;
+	record();
+	assert_int_equal(put("a/b/k", PUT_REPLACE), BW_OK);
+	assert_events("flush journal, mkdir a, mkdir a/b, rename tmp/* a/b/k");
+	record();
+	assert_int_equal(put("a/b/l", PUT_IF_ABSENT), BW_OK);
+	assert_events("flush journal, rename tmp/* a/b/l");
+	record();
+	assert_int_equal(put("a/b/l", PUT_IF_ABSENT), BW_CONFLICT);
+	assert_events("unlink tmp/*");
+	record();
+	assert_int_equal(object_remove(store, "a/b/l", NULL), BW_OK);
+	assert_events("flush journal, unlink a/b/l, rmdir a/b");
+	record();
+	assert_int_equal(object_remove(store, "a/b/l", NULL), BW_OK);
+	assert_events("");
+}
+
+static void soon_is_flushed_with_the_next(void **state)
+{
+	(void)state;
+	record();
+	assert_int_equal(put("s1", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(put("s2", PUT_REPLACE_SOON), BW_OK);
+	assert_events("");
+	record();
+	assert_int_equal(put("k", PUT_REPLACE), BW_OK);
+	assert_events("flush journal, rename tmp/* s2, rename tmp/* s1, rename tmp/* k");
+}
+
+/* Whoever looks at it sees nothing that a power cut could take. */
+static void soon_is_flushed_before_it_is_seen(void **state)
+{
+	struct object_info info;
+
+	(void)state;
+	assert_int_equal(put("s1", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(put("s2", PUT_REPLACE_SOON), BW_OK);
+	record();
+	assert_int_equal(object_stat(store, "s2", &info, NULL), BW_OK);
+	assert_events("flush journal, rename tmp/* s2");
+	record();
+	assert_int_equal(object_stat(store, "s1", &info, NULL), BW_OK);
+	assert_events("rename tmp/* s1");
+	record();
+	assert_int_equal(put("s1", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(put("s1", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(object_remove(store, "s1", NULL), BW_OK);
+	assert_int_equal(object_stat(store, "s1", &info, NULL), BW_ABSENT);
+	assert_events("flush journal, rename tmp/* s1, flush journal, rename tmp/* s1, "
+		      "flush journal, unlink s1");
+}
+
+#define LARGE (FS_RECORD_BODY_MAX + 1)
+
+static void large_objects_are_synced_where_they_lie(void **state)
+{
+	char *bytes = xcalloc(1, LARGE);
+
+	(void)state;
+	record();
+	assert_int_equal(object_put(store, "k", bytes, LARGE, PUT_REPLACE, NULL), BW_OK);
+	assert_events("sync tmp/*, flush journal, rename tmp/* k");
+	free(bytes);
+}
+
+static void an_adopted_file_keeps_its_name_until_the_end(void **state)
+{
+	char *path = spool_file();
+
+	(void)state;
+	assert_int_equal(truncate(path, LARGE), 0);
+	record();
+	assert_int_equal(object_adopt(store, "k", path, NULL), BW_OK);
+	assert_events("link spooled tmp/*, sync spooled, flush journal, rename tmp/* k, "
+		      "unlink spooled");
+	free(path);
+	path = spool_file();
+	record();
+	assert_int_equal(object_adopt(store, "k", path, NULL), BW_OK);
+	assert_events("unlink spooled");
+	free(path);
+}
+
+static struct object_part part_of(size_t length)
+{
+	char *bytes = xcalloc(1, length);
+	struct part_writer *writer;
+	struct object_part part;
+
+	assert_int_equal(object_part_create(store, "aa", 1, &writer, NULL), BW_OK);
+	assert_int_equal(object_part_write(writer, bytes, length, NULL), BW_OK);
+	assert_int_equal(object_part_finish(writer, &part, NULL), BW_OK);
+	free(bytes);
+	return part;
+}
+
+static enum status push_blob(size_t length, const char *link, const char *key)
+{
+	struct object_part part = part_of(length);
+	enum status status = put(link, PUT_REPLACE_SOON);
+
+	return status ? status : object_parts_commit(store, "aa", &part, 1, key, NULL);
+}
+
+static unsigned count(const char *what)
+{
+	unsigned times = 0;
+
+	for (const char *at = events; (at = strstr(at, what)); at++)
+		times++;
+	return times;
+}
+
+static void push_image(size_t layer)
+{
+	record();
+	assert_int_equal(push_blob(2000, "repositories/r/_layers/c", "blobs/c"), BW_OK);
+	assert_int_equal(push_blob(layer, "repositories/r/_layers/l", "blobs/l"), BW_OK);
+	assert_int_equal(put("blobs/m", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(put("repositories/r/_manifests/m", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(put("repositories/r/_tags/t/1", PUT_REPLACE), BW_OK);
+	recording = false;
+}
+
+static void assert_holds(const char *key, uint64_t size)
+{
+	struct object_info info;
+
+	assert_int_equal(object_stat(store, key, &info, NULL), BW_OK);
+	assert_int_equal(info.size, size);
+}
+
+/* Seven objects. A small blob is in the journal, a large one is synced besides. */
+static void an_image_takes_fewer_flushes_than_it_has_files(void **state)
+{
+	(void)state;
+	push_image(200000);
+	assert_int_equal(count("flush") + count("sync"), 3);
+	assert_int_equal(count("rename"), 7);
+	assert_holds("blobs/l", 200000);
+	assert_int_equal(object_remove(store, "blobs/l", NULL), BW_OK);
+	assert_int_equal(object_remove(store, "blobs/c", NULL), BW_OK);
+	push_image(10 * LARGE);
+	assert_int_equal(count("flush") + count("sync"), 4);
+	assert_holds("blobs/l", 10 * LARGE);
+	assert_holds("blobs/c", 2000);
+}
+
+/* ---- the owner: a disk that fails ---- */
+
+static void after_a_failed_flush_nothing_is_changed(void **state)
+{
+	struct object_info info;
+	struct error error = {0};
+	char *path = spool_file();
+
+	(void)state;
+	assert_int_equal(put("d/first", PUT_REPLACE), BW_OK);
+	assert_int_equal(put("soon", PUT_REPLACE_SOON), BW_OK);
+	assert_int_equal(object_check(store, NULL), BW_OK);
+	failing = "flush journal";
+	record();
+	assert_int_equal(put("d/k", PUT_REPLACE), BW_IO);
+	failing = NULL; /* the next one would say that all is well */
+	assert_int_equal(put("d/k", PUT_REPLACE), BW_IO);
+	assert_int_equal(put("d/k", PUT_REPLACE_SOON), BW_IO);
+	assert_int_equal(put("d/l", PUT_IF_ABSENT), BW_IO);
+	assert_int_equal(object_adopt(store, "d/m", path, NULL), BW_IO);
+	assert_int_equal(object_remove(store, "d/first", NULL), BW_IO);
+	assert_int_equal(object_stat(store, "soon", &info, NULL), BW_IO);
+	assert_int_equal(object_check(store, &error), BW_IO);
+	assert_non_null(strstr(error.message, root));
+	assert_int_equal(count("flush"), 1);
+	recording = false;
+	assert_int_equal(object_stat(store, "d/k", &info, NULL), BW_ABSENT);
+	assert_holds("d/first", 1);
+	assert_int_equal(access(path, F_OK), 0);
+	free(path);
+}
+
+static void a_large_object_that_cannot_be_synced_is_not_stored(void **state)
+{
+	char *bytes = xcalloc(1, LARGE);
+	struct object_info info;
+
+	(void)state;
+	failing = "sync tmp/*";
+	record();
+	assert_int_equal(object_put(store, "k", bytes, LARGE, PUT_REPLACE, NULL), BW_IO);
+	assert_events("sync tmp/*, unlink tmp/*");
+	assert_int_equal(object_stat(store, "k", &info, NULL), BW_ABSENT);
+	assert_int_equal(put("k", PUT_REPLACE), BW_OK);
+	free(bytes);
+}
+
+/* What was not synced is still in the journal. */
+static void a_failed_checkpoint_keeps_the_journal(void **state)
+{
+	struct fs_store *inner = (struct fs_store *)store;
+
+	(void)state;
+	assert_int_equal(put("k", PUT_REPLACE), BW_OK);
+	failing = "syncfs ROOT";
+	record();
+	assert_int_equal(fs_journal_checkpoint(inner->journal, NULL), BW_IO);
+	recording = false;
+	assert_int_equal(count("unlink journal"), 0);
+	assert_int_equal(put("k", PUT_REPLACE), BW_IO);
+	assert_int_equal(object_check(store, NULL), BW_IO);
+	object_store_free(owner);
+	owner = NULL;
+	assert_int_equal(fs_store_new(root, &owner, NULL), BW_OK);
+	store = owner;
+	assert_holds("k", 1);
+}
+
+static void a_checkpoint_syncs_before_the_journal_goes(void **state)
+{
+	struct fs_store *inner = (struct fs_store *)store;
+
+	(void)state;
+	assert_int_equal(put("k", PUT_REPLACE), BW_OK);
+	assert_int_equal(put("s", PUT_REPLACE_SOON), BW_OK);
+	record();
+	assert_int_equal(fs_journal_checkpoint(inner->journal, NULL), BW_OK);
+	assert_events("sync journal, flush journal, flush journal, rename tmp/* s, syncfs ROOT, "
+		      "unlink journal");
+	record();
+	assert_int_equal(fs_journal_checkpoint(inner->journal, NULL), BW_OK);
+	assert_events("");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define GUEST_TEST(function) cmocka_unit_test_setup_teardown(function, setup_guest, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(bytes_then_name_then_folder),
-		TEST(new_folders_are_synced_in_the_ones_above),
-		TEST(a_writer_syncs_once_at_its_commit),
-		TEST(adopt_gives_the_old_name_up_last),
-		TEST(adopt_makes_sure_of_what_is_there),
-		TEST(removal_is_synced_before_folders_go),
-		TEST(bytes_that_cannot_be_synced_are_not_named),
-		TEST(a_name_that_cannot_be_synced_is_not_acknowledged),
-		TEST(after_a_failed_folder_all_are_synced),
+		GUEST_TEST(bytes_then_name_then_folder),
+		GUEST_TEST(new_folders_are_synced_in_the_ones_above),
+		GUEST_TEST(a_writer_syncs_once_at_its_commit),
+		GUEST_TEST(adopt_gives_the_old_name_up_last),
+		GUEST_TEST(adopt_makes_sure_of_what_is_there),
+		GUEST_TEST(removal_is_synced_before_folders_go),
+		GUEST_TEST(bytes_that_cannot_be_synced_are_not_named),
+		GUEST_TEST(a_name_that_cannot_be_synced_is_not_acknowledged),
+		GUEST_TEST(after_a_failed_folder_all_are_synced),
+		TEST(one_flush_and_then_the_name),
+		TEST(soon_is_flushed_with_the_next),
+		TEST(soon_is_flushed_before_it_is_seen),
+		TEST(large_objects_are_synced_where_they_lie),
+		TEST(an_adopted_file_keeps_its_name_until_the_end),
+		TEST(an_image_takes_fewer_flushes_than_it_has_files),
+		TEST(after_a_failed_flush_nothing_is_changed),
+		TEST(a_large_object_that_cannot_be_synced_is_not_stored),
+		TEST(a_failed_checkpoint_keeps_the_journal),
+		TEST(a_checkpoint_syncs_before_the_journal_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
