@@ -138,7 +138,7 @@ static enum status parse_list(const cJSON *root, const char *name, struct descri
 static enum status parse_config(const cJSON *root, struct manifest *manifest, struct error *error)
 {
 	const char *media_type;
-	const cJSON *config;
+	const cJSON *config = NULL;
 	enum status status = find_member(root, "config", &config, error);
 
 	if (status != BW_OK)
@@ -157,7 +157,7 @@ static enum status parse_config(const cJSON *root, struct manifest *manifest, st
 
 static enum status parse_subject(const cJSON *root, struct manifest *manifest, struct error *error)
 {
-	const cJSON *subject;
+	const cJSON *subject = NULL;
 	enum status status = find_member(root, "subject", &subject, error);
 
 	if (status != BW_OK || !subject || cJSON_IsNull(subject))
