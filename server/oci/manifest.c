@@ -40,7 +40,7 @@ static enum status find_member(const cJSON *object, const char *name, const cJSO
 static enum status find_string(const cJSON *object, const char *name, const char **ret,
 			       struct error *error)
 {
-	const cJSON *member;
+	const cJSON *member = NULL;
 	enum status status = find_member(object, name, &member, error);
 
 	if (status != BW_OK)
@@ -55,7 +55,7 @@ static enum status find_string(const cJSON *object, const char *name, const char
  * both without having the blob. */
 static bool is_foreign(const cJSON *descriptor, const char *media_type)
 {
-	const cJSON *member;
+	const cJSON *member = NULL;
 
 	cJSON_ArrayForEach(member, descriptor)
 	{
