@@ -20,7 +20,7 @@
 /* Digests are bound as their bytes: 32 are SHA-256, 64 SHA-512. A listing with
  * an empty manifest is a link; x'' stands in the text, which is what lets SQLite
  * use the index over links alone. A referrer's digest is bound as text, whose order
- * is the one referrers are listed in. */
+ * is the one referrers are listed in. What is put again unchanged writes nothing. */
 #define STATEMENTS(X) \
 	X(SQL_BEGIN, "BEGIN IMMEDIATE") \
 	X(SQL_COMMIT, "COMMIT") \
@@ -58,7 +58,8 @@
 	X(SQL_PUT_LISTED, "INSERT INTO listed (repository, digest, manifest, size)" \
 			  " VALUES (?1, ?2, ?3, ?4)" \
 			  " ON CONFLICT (repository, digest, manifest)" \
-			  " DO UPDATE SET size = excluded.size") \
+			  " DO UPDATE SET size = excluded.size" \
+			  " WHERE excluded.size <> listed.size") \
 	X(SQL_REMOVE_LISTED, "DELETE FROM listed WHERE repository = ?1 AND manifest = ?2") \
 	X(SQL_GET_LINK, "SELECT size FROM listed WHERE repository = ?1 AND digest = ?2" \
 			" AND manifest = x''") \
@@ -92,7 +93,8 @@
 			" ON CONFLICT (name) DO UPDATE SET value = excluded.value") \
 	X(SQL_GET_BLOB, "SELECT size FROM blob WHERE digest = ?1") \
 	X(SQL_PUT_BLOB, "INSERT INTO blob (digest, size, stored_at) VALUES (?1, ?2, ?3)" \
-			" ON CONFLICT (digest) DO UPDATE SET size = excluded.size") \
+			" ON CONFLICT (digest) DO UPDATE SET size = excluded.size" \
+			" WHERE excluded.size <> blob.size") \
 	X(SQL_REMOVE_BLOB, "DELETE FROM blob WHERE digest = ?1") \
 	X(SQL_GET_DOCUMENT, "SELECT media_type, validated_at, body FROM document" \
 			    " WHERE repository = ?1 AND kind = ?2 AND key = ?3") \

@@ -203,6 +203,42 @@ static void no_statement_reads_a_whole_table(void **state)
 	sqlite3_close(db);
 }
 
+/* An index that has only the repository in common would do for assert_no_scan, and
+ * read all of a repository's rows. */
+static void those_that_an_index_was_made_for_use_all_of_it(void **state)
+{
+	static const struct {
+		enum sqlite_statement statement;
+		const char *key;
+	} expected[] = {
+		{SQL_LIST_TAGS_OF, "tag_by_digest (repository=? AND digest=?)"},
+		{SQL_LIST_LINKS_OF, "link_by_digest (digest=?)"},
+		{SQL_REMOVE_LISTED, "listed_by_manifest (repository=? AND manifest=?)"},
+		{SQL_REMOVE_REFERRER, "referrer_by_manifest (repository=? AND manifest=?)"},
+		{SQL_LIST_REFERRERS, "(repository=? AND subject=? AND manifest>?)"},
+		{SQL_LIST_UPLOADS, "COVERING INDEX upload_by_age (touched_at<?)"},
+	};
+	struct sqlite_fixture *fixture = *state;
+	sqlite3 *db = NULL;
+
+	metadata_store_free(open_index(fixture->path, false));
+	assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
+	for (size_t i = 0; i < array_size(expected); i++) {
+		char *sql =
+			xasprintf("EXPLAIN QUERY PLAN %s", statements[expected[i].statement].text);
+		sqlite3_stmt *plan = NULL;
+
+		assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &plan, NULL), SQLITE_OK);
+		assert_int_equal(sqlite3_step(plan), SQLITE_ROW);
+		if (!strstr((const char *)sqlite3_column_text(plan, 3), expected[i].key))
+			fail_msg("%s: %s", statements[expected[i].statement].name,
+				 (const char *)sqlite3_column_text(plan, 3));
+		sqlite3_finalize(plan);
+		free(sql);
+	}
+	sqlite3_close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +246,7 @@ int main(void)
 		SQLITE_TEST(a_step_that_fails_leaves_the_older_index),
 		SQLITE_TEST(an_index_brought_up_to_date_is_like_a_new_one),
 		SQLITE_TEST(no_statement_reads_a_whole_table),
+		SQLITE_TEST(those_that_an_index_was_made_for_use_all_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
