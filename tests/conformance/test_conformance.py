@@ -73,4 +73,4 @@ def test_everything(server, tmp_path, version):
 @pytest.mark.parametrize("server", [None], indirect=True, ids=["default"])
 @pytest.mark.parametrize("version", ["1.1", "dev"])
 def test_as_configured_by_default(server, tmp_path, version):
-    check(*run_suite(server, tmp_path, version, **SPARSE), at_least=800)
+    check(*run_suite(server, tmp_path, version, **SPARSE), at_least=750)

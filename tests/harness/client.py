@@ -66,20 +66,26 @@ class Client:
         self.close()
 
     def request(self, method, path, headers=None, body=None):
+        """`body`: bytes, or an iterable of bytes to be sent as chunks."""
         for attempt in (1, 2):
             fresh = self._connection is None
             try:
                 return self._exchange(method, path, headers or {}, body)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 self.close()
-                if fresh or attempt == 2:
+                if fresh or attempt == 2 or not isinstance(body, (bytes, type(None))):
                     raise
         raise AssertionError("not reached")
 
     def _exchange(self, method, path, headers, body):
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
-        self._connection.request(method, path, headers=headers, body=body)
+        try:
+            self._connection.request(method, path, headers=headers, body=body)
+        except (ConnectionResetError, BrokenPipeError):
+            if body is None:
+                raise
+            # It may have answered before it had the whole body.
         reply = self._connection.getresponse()
         complete = True
         try:
