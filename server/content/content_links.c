@@ -128,6 +128,34 @@ static enum status index_link(struct content *content, const char *repository,
 	return status;
 }
 
+/* The link can be seen by every process from here on (a look at it sees to that), and
+ * a collection that began before may have taken the bytes: references.h. */
+static enum status secure_bytes(struct content *content, const char *repository,
+				const struct digest *digest, bool *ret_overtaken,
+				struct error *error)
+{
+	struct object_info info;
+	struct error trouble = {0};
+	enum status status = stat_link(content, repository, digest, &trouble);
+
+	*ret_overtaken = status == BW_ABSENT;
+	if (status == BW_ABSENT)
+		return BW_OK;
+	if (status == BW_OK)
+		status = references_settle(content, digest, 1, &trouble);
+	if (status == BW_OK)
+		status = stat_bytes(content, digest, &info, &trouble);
+	if (status == BW_ABSENT) {
+		status = error_set(&trouble, BW_UNAVAILABLE,
+				   "a garbage collection that began just now took the blob; "
+				   "push it again");
+		trouble.retry_after = 1;
+	}
+	if (status != BW_OK && error)
+		*error = trouble;
+	return status;
+}
+
 static enum status overtaken_too_often(const char *repository, struct error *error)
 {
 	return error_set(error, BW_UNAVAILABLE,
@@ -176,6 +204,8 @@ enum status content_push_blob(struct content *content, const char *repository,
 			status = object_parts_commit(content->objects, upload, parts, count, key,
 						     error);
 		if (status == BW_OK)
+			status = secure_bytes(content, repository, digest, &overtaken, error);
+		if (status == BW_OK && !overtaken)
 			status = index_link(content, repository, &link, &overtaken, error);
 		if (!overtaken)
 			return status;

@@ -8,6 +8,7 @@
  *   (settled: no garbage collection takes the body, or what it lists, from now on)
  *   body        again, if a collection took it before
  *   tags        a version each
+ *   (settled again, when the record was not to be seen before the tags were stored)
  *
  * The last of these to be written is durable when it returns, and the ones before it
  * with it. Where the process may die:
@@ -77,7 +78,7 @@ static enum status store_body_again(struct push *push, struct error *error)
 	status = object_stat(push->content->objects, key, &info, &trouble);
 	if (status == BW_ABSENT)
 		status = object_put(push->content->objects, key, entry->body, entry->body_length,
-				    push->tag_count > 0 ? PUT_REPLACE_SOON : PUT_REPLACE, &trouble);
+				    PUT_REPLACE, &trouble);
 	if (status != BW_OK && error)
 		*error = trouble;
 	return status;
@@ -162,6 +163,12 @@ static enum status store(struct push *push, struct error *error)
 		status = content_store_tag(push->content, push->repository, push->tags[i], &tag,
 					   mode, error);
 	}
+	if (push->tag_count == 0)
+		return status;
+	if (status == BW_OK)
+		status = settle(push, error);
+	if (status == BW_OK)
+		status = store_body_again(push, error);
 	return status;
 }
 

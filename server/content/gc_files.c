@@ -58,8 +58,7 @@ static enum status write_run(struct gc_run *run, struct error *error)
 	buf_append_u64(&text, wall > 0 ? (uint64_t)wall : 0);
 	buf_append_char(&text, '}');
 	key_of_run(key, run->id);
-	status = object_put(run->objects, key, buf_string(&text), text.length, PUT_REPLACE_SOON,
-			    error);
+	status = object_put(run->objects, key, buf_string(&text), text.length, PUT_REPLACE, error);
 	buf_release(&text);
 	if (status != BW_OK)
 		return status;
@@ -126,8 +125,7 @@ static enum status write_condemned(struct gc_run *run, const struct digest *dige
 	}
 	buf_append_string(&text, "]}");
 	key_of_condemned(key, run->id);
-	status = object_put(run->objects, key, buf_string(&text), text.length, PUT_REPLACE_SOON,
-			    error);
+	status = object_put(run->objects, key, buf_string(&text), text.length, PUT_REPLACE, error);
 	buf_release(&text);
 	return status;
 }
@@ -308,12 +306,12 @@ enum status gc_run_lives(struct object_store *objects, const char *id, struct er
 }
 
 enum status gc_keep(struct object_store *objects, const char *id, const struct digest *digest,
-		    struct error *error)
+		    enum put_mode mode, struct error *error)
 {
 	char key[KEY_SIZE];
 
 	key_of_kept(key, id, digest);
-	return object_put(objects, key, "", 0, PUT_REPLACE_SOON, error);
+	return object_put(objects, key, "", 0, mode, error);
 }
 
 static bool names_one(const cJSON *list, const struct digest *digests, size_t count)

@@ -10,8 +10,8 @@
  * so that asking which there are costs one short listing however many names
  * were put under kept/.
  *
- * None of these need survive a power cut, which ends every run: all are written
- * with PUT_REPLACE_SOON.
+ * None of these need survive a power cut, which ends every run; but all must be seen
+ * by other processes at once.
  */
 #ifndef CONTENT_GC_FILES_H
 #define CONTENT_GC_FILES_H
@@ -79,8 +79,10 @@ enum status gc_list_runs(struct object_store *objects, struct gc_run_list *ret,
 /* BW_OK: it lives. BW_ABSENT: it has ended, or was not refreshed for
  * GC_RUN_DEAD_MS. A file that cannot be read is that of a living run. */
 enum status gc_run_lives(struct object_store *objects, const char *id, struct error *error);
+/* The last of several is PUT_REPLACE: it makes all of them visible to a collection in
+ * another process, where PUT_REPLACE_SOON may be seen by its own process alone. */
 enum status gc_keep(struct object_store *objects, const char *id, const struct digest *digest,
-		    struct error *error);
+		    enum put_mode mode, struct error *error);
 /* Is one of them condemned by this run right now? */
 enum status gc_any_condemned(struct object_store *objects, const char *id,
 			     const struct digest *digests, size_t count, bool *ret_condemned,

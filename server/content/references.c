@@ -54,7 +54,8 @@ static enum status settle_with(struct content *content, const char *run,
 	if (status == BW_ABSENT)
 		return BW_OK;
 	for (size_t i = 0; status == BW_OK && i < count; i++)
-		status = gc_keep(content->objects, run, &digests[i], &trouble);
+		status = gc_keep(content->objects, run, &digests[i],
+				 i + 1 < count ? PUT_REPLACE_SOON : PUT_REPLACE, &trouble);
 	if (status == BW_OK)
 		status = await_acquittal(content, run, digests, count, end, &trouble);
 	if (status != BW_OK && error)

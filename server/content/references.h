@@ -9,11 +9,15 @@
  * makes one, or acts on one that was made but perhaps never acknowledged (a
  * reader who found in the store what the index does not have),
  *
- *     1. stores the reference (PUT_REPLACE_SOON is enough: a collection that
- *        could miss it dies in the same power cut), or has found it there,
+ *     1. stores the reference, or has found it there,
  *     2. calls references_settle(),
  *     3. only then looks in the object store whether the bytes are there, or
  *        stores them; then tells the index, and acknowledges.
+ *
+ * A reference that was stored with PUT_REPLACE_SOON may not be seen by a collection
+ * in another process yet: one that begins between 2. and the next durable write
+ * misses it. So 2. and 3. are repeated when that write has returned; mostly this
+ * costs one listing of no runs.
  *
  * and a collection (gc_files.h has the functions)
  *
