@@ -10,6 +10,7 @@
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
 #include "server/oci/manifest.h"
+#include "tests/support/hooked_store.h"
 #include "tests/support/images.h"
 #include "tests/support/support.h"
 
@@ -23,6 +24,7 @@ struct fixture {
 	struct metadata_store *metadata;
 	struct fault_plan object_faults;
 	struct fault_plan metadata_faults;
+	struct hooks hooks; /* called before the faults */
 	struct content *content;
 	struct digest config;
 	struct digest layer;
@@ -34,7 +36,9 @@ static inline int content_make(void **state)
 {
 	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
 
-	fixture->objects = faulty_object_store_new(mem_object_store_new(), &fixture->object_faults);
+	fixture->objects = hooked_store_new(
+		faulty_object_store_new(mem_object_store_new(), &fixture->object_faults),
+		&fixture->hooks);
 	fixture->metadata =
 		faulty_metadata_store_new(mem_metadata_store_new(), &fixture->metadata_faults);
 	fixture->content = content_new(fixture->objects, fixture->metadata);
@@ -70,8 +74,10 @@ static inline void lose_index(struct fixture *fixture, bool restart)
 	fixture->content = content_new(fixture->objects, fixture->metadata);
 }
 
-static inline enum status put_body(struct fixture *fixture, const char *repository,
-				   const char *body, struct error *error)
+/* Stores a manifest, as a push of these tags does. */
+static inline enum status push_body(struct fixture *fixture, const char *repository,
+				    const char *body, const char *const *tags, size_t tag_count,
+				    struct error *error)
 {
 	struct manifest_entry entry = {.body_length = strlen(body), .stored_at = 5};
 	struct manifest parsed;
@@ -81,10 +87,17 @@ static inline enum status put_body(struct fixture *fixture, const char *reposito
 	digest_of(DIGEST_SHA256, body, strlen(body), &entry.digest);
 	assert_true(str_copy(entry.media_type, sizeof(entry.media_type), parsed.media_type));
 	entry.body = xstrdup(body);
-	status = content_put_manifest(fixture->content, repository, &entry, &parsed, error);
+	status = content_push_manifest(fixture->content, repository, &entry, &parsed, tags,
+				       tag_count, error);
 	manifest_release(&parsed);
 	manifest_entry_release(&entry);
 	return status;
+}
+
+static inline enum status put_body(struct fixture *fixture, const char *repository,
+				   const char *body, struct error *error)
+{
+	return push_body(fixture, repository, body, NULL, 0, error);
 }
 
 static inline void put_image(struct fixture *fixture, const char *repository)
@@ -117,12 +130,76 @@ static inline enum status listed(struct fixture *fixture, const char *repository
 	return content_get_listed(fixture->content, repository, digest, &size, NULL);
 }
 
+/* The finished parts of an upload whose bytes are these. */
+static inline void upload_bytes(struct fixture *fixture, const char *upload, const char *bytes,
+				size_t length, struct object_part *ret_part)
+{
+	struct part_writer *writer = NULL;
+
+	assert_int_equal(object_part_create(fixture->objects, upload, 1, &writer, NULL), BW_OK);
+	assert_int_equal(object_part_write(writer, bytes, length, NULL), BW_OK);
+	assert_int_equal(object_part_finish(writer, ret_part, NULL), BW_OK);
+}
+
+static inline enum status push_bytes(struct fixture *fixture, const char *repository,
+				     const char *bytes, size_t length, struct error *error)
+{
+	struct object_part part = {0};
+	struct digest digest;
+
+	digest_of(DIGEST_SHA256, bytes, length, &digest);
+	upload_bytes(fixture, "abc", bytes, length, &part);
+	return content_push_blob(fixture->content, repository, &digest, length, "abc", &part, 1,
+				 error);
+}
+
+static inline enum status linked(struct fixture *fixture, const char *repository,
+				 const struct digest *digest)
+{
+	uint64_t size = 0;
+
+	return content_get_link(fixture->content, repository, digest, &size, NULL);
+}
+
 static inline bool count_key(void *context, const char *key, const struct object_info *info)
 {
 	(void)key;
 	(void)info;
 	++*(unsigned *)context;
 	return true;
+}
+
+static inline unsigned count_keys(struct fixture *fixture, const char *prefix)
+{
+	unsigned count = 0;
+
+	assert_int_equal(object_list(fixture->objects, prefix, "", count_key, &count, NULL), BW_OK);
+	return count;
+}
+
+/* Each call of one of the stores in turn is made to fail, until `body` gets through
+ * without meeting a failure. Then its first success is what counts. */
+static inline void with_each_call_failing(struct fixture *fixture, struct fault_plan *plan,
+					  void (*body)(struct fixture *fixture))
+{
+	for (unsigned call = 1;; call++) {
+		plan->action = NULL;
+		atomic_store(&plan->calls, 0);
+		atomic_store(&plan->failed, 0);
+		atomic_store(&plan->status, BW_IO);
+		atomic_store(&plan->every, call);
+		body(fixture);
+		if (atomic_load(&plan->failed) == 0)
+			break;
+		assert_true(call < 1000);
+	}
+	make_fail(plan, NULL, BW_OK);
+}
+
+/* For `body` above: the plan rests while the test looks at what there is. */
+static inline unsigned rest(struct fault_plan *plan)
+{
+	return atomic_exchange(&plan->every, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, content_make, content_forget)
