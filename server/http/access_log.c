@@ -5,9 +5,11 @@
 #include "server/base/metrics.h"
 #include "server/base/str.h"
 #include "server/http/exchange.h"
+#include "server/http/handlers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* A target may be 16 KiB, and a line of the log holds 4 KiB. */
 #define URI_LOGGED_MAX 512
@@ -59,6 +61,19 @@ static const char *message_of(const struct exchange *exchange)
 	return exchange->status >= 400 ? "response completed with error" : "response completed";
 }
 
+/* Whoever has an upload's handle may write to it. */
+static void hide_handle(char *uri)
+{
+	char *handle = strstr(uri, UPLOAD_TOKEN_PARAMETER "=");
+	char *end;
+
+	if (!handle)
+		return;
+	handle += strlen(UPLOAD_TOKEN_PARAMETER "=");
+	end = handle + strcspn(handle, "&");
+	memmove(handle, end, strlen(end) + 1);
+}
+
 /* Left out of requests that have no body. */
 static struct log_field received_field(const struct exchange *exchange)
 {
@@ -83,6 +98,7 @@ void access_log(const struct exchange *exchange)
 	connection_peer(exchange->connection, &peer);
 	snprintf(duration, sizeof(duration), "%" PRId64 ".%03dms", us / 1000, (int)(us % 1000));
 	str_copy(uri, sizeof(uri), or_empty(request->head->target));
+	hide_handle(uri);
 	str_copy(agent, sizeof(agent), or_empty(request_header(request, "User-Agent")));
 	str_copy(host, sizeof(host), or_empty(request->host));
 	log_event(level, message_of(exchange), LOG_S("http.request.id", request->id),

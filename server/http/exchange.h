@@ -18,8 +18,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct http_server;
+
 struct exchange {
 	struct connection *connection;
+	const struct http_server *server;
 	struct registry *registry;
 	const char *external_url; /* of Locations; "": they are relative */
 	struct arena arena;
@@ -30,7 +33,7 @@ struct exchange {
 	struct sender sender;
 	struct receiver receiver;
 	bool malformed; /* where the next request begins is not known */
-	/* Wanted; settled before the head of the answer is written. */
+	/* Nothing speaks against it; settled when the head of the answer is written. */
 	bool keep_alive;
 
 	/* How it went */

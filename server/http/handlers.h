@@ -49,6 +49,9 @@ void handler_body(struct exchange *exchange, struct request_body *ret);
 void handler_fail_push(struct exchange *exchange, const struct api_failure *failure,
 		       const struct response *extra);
 
+/* Of the query of an upload's Location: upload_handle's token. */
+#define UPLOAD_TOKEN_PARAMETER "_state"
+
 /* 202 to a deletion. */
 void handler_deleted(struct exchange *exchange);
 

@@ -36,7 +36,7 @@ struct http_server {
 
 /* Idle connections hold a worker each: when most workers are taken, nobody
  * keeps one. */
-static bool may_keep(struct http_server *server, struct connection *connection)
+bool http_server_may_keep(const struct http_server *server, const struct connection *connection)
 {
 	const struct listener *listener = connection_listener(connection);
 	unsigned threads = listener_threads(listener);
@@ -50,6 +50,7 @@ static void exchange_begin(struct exchange *exchange, struct http_server *server
 {
 	*exchange = (struct exchange){
 		.connection = connection,
+		.server = server,
 		.registry = server->registry,
 		.external_url = server->external_url,
 		.sender = {.connection = connection},
@@ -135,7 +136,7 @@ static void handle(void *context, struct connection *connection, const struct re
 	atomic_fetch_add(&server->in_flight, 1);
 	metric_add(M_HTTP_IN_FLIGHT, 1, NULL);
 	if (request_parse(head, &exchange.arena, &exchange.request, &failure)) {
-		exchange.keep_alive = may_keep(server, connection);
+		exchange.keep_alive = true;
 		exchange.receiver.owes_continue = exchange.request.expects_continue;
 		answer(&exchange);
 	} else {

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct connection;
 struct http_server;
 struct registry;
 
@@ -45,6 +46,9 @@ unsigned http_server_in_flight(const struct http_server *server);
 
 /* Breaks the connections that are left; their handlers end soon. */
 void http_server_cut(struct http_server *server);
+
+/* May this connection have another request, as things are now? */
+bool http_server_may_keep(const struct http_server *server, const struct connection *connection);
 
 /* Waits for the handlers that run. NULL is fine. */
 void http_server_free(struct http_server *server);

@@ -5,6 +5,7 @@
 #include "server/base/digest.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
+#include "server/http/http_server.h"
 
 #include <string.h>
 
@@ -203,13 +204,16 @@ void exchange_cut_sending(struct exchange *exchange, enum status outcome)
 		exchange_cut(exchange, outcome, "the client went away");
 }
 
-/* A body that is not read to its end leaves nowhere for the next request to
- * begin. */
-static void settle_body(struct exchange *exchange)
+/* Not earlier: while a body came, the server may have begun to drain. A body that
+ * is not read to its end leaves nowhere for the next request to begin. */
+static void settle_keep_alive(struct exchange *exchange)
 {
-	if (!exchange->keep_alive || !exchange->request.has_body)
+	if (!exchange->keep_alive)
 		return;
-	exchange->keep_alive = exchange_takes_body(exchange) && receive_rest(&exchange->receiver);
+	exchange->keep_alive = http_server_may_keep(exchange->server, exchange->connection);
+	if (exchange->keep_alive && exchange->request.has_body)
+		exchange->keep_alive =
+			exchange_takes_body(exchange) && receive_rest(&exchange->receiver);
 }
 
 bool response_begin(struct exchange *exchange, const struct response *response, const void *body,
@@ -217,7 +221,7 @@ bool response_begin(struct exchange *exchange, const struct response *response, 
 {
 	struct buf head = BUF_INIT(HEAD_MAX);
 
-	settle_body(exchange);
+	settle_keep_alive(exchange);
 	write_head(exchange, response, &head);
 	if (head.overflow)
 		exchange_cut(exchange, BW_INTERNAL, "the head of the answer is too long");

@@ -11,15 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TOKEN_PARAMETER "_state"
-
 /* Nobody is told apart yet. */
 #define CALLER ""
 
 static const char *upload_location(struct exchange *exchange, const struct upload_status *status)
 {
-	return handler_location(exchange, "/blobs/uploads/%s?" TOKEN_PARAMETER "=%s", status->id,
-				status->token);
+	return handler_location(exchange, "/blobs/uploads/%s?" UPLOAD_TOKEN_PARAMETER "=%s",
+				status->id, status->token);
 }
 
 static void respond_upload(struct exchange *exchange, int http_status,
@@ -142,7 +140,7 @@ static void handle_of(const struct exchange *exchange, struct upload_handle *ret
 {
 	*ret = (struct upload_handle){
 		.id = exchange->match.last,
-		.token = request_parameter(&exchange->request, TOKEN_PARAMETER),
+		.token = request_parameter(&exchange->request, UPLOAD_TOKEN_PARAMETER),
 		.caller = CALLER,
 	};
 }

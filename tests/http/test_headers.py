@@ -110,7 +110,7 @@ def test_range(stored, value, first, end):
     assert reply.headers["content-length"] == str(end - first)
 
 
-@pytest.mark.parametrize("value", ["bytes=300000-", "bytes=400000-500000", "bytes=-0"])
+@pytest.mark.parametrize("value", ["bytes=300000-", "bytes=400000-500000", "bytes=-0", "bytes=500-0"])
 def test_range_that_cannot_be(stored, value):
     server, layer, content = stored
     reply = server.blob("team/app", layer, Range=value)
@@ -119,7 +119,7 @@ def test_range_that_cannot_be(stored, value):
 
 
 @pytest.mark.parametrize("value", [
-    "bytes=", "bytes=a-b", "bytes=5-3", "bytes=1-2,5-6", "lines=1-2", "bytes 0-5", "bytes=--5",
+    "bytes=", "bytes=a-b", "bytes=1-2,5-6", "bytes=5-3,1-2", "lines=1-2", "bytes 0-5", "bytes=--5",
     "bytes=0x10-", "bytes=18446744073709551616-", "bytes=0-18446744073709551616", "bytes=1-2-3"])
 def test_range_that_is_none(stored, value):
     """RFC 9110, 14.2: what is not understood is ignored; nothing is answered wrongly."""
@@ -131,6 +131,39 @@ def test_range_that_is_none(stored, value):
     if reply.status == 206:
         first, last = reply.headers["content-range"].split(" ")[1].split("/")[0].split("-")
         assert reply.body == content[int(first):int(last) + 1]
+
+
+def test_several_ranges_are_answered_with_the_whole(stored):
+    server, layer, content = stored
+    reply = server.blob("team/app", layer, Range="bytes=0-9,20-29")
+    assert (reply.status, reply.body) == (200, content)
+
+
+def test_if_range(stored):
+    server, layer, content = stored
+    good = server.blob("team/app", layer, Range="bytes=5-9", If_Range=f'"{layer}"')
+    assert (good.status, good.body) == (206, content[5:10])
+    for value in (f'W/"{layer}"', f'"{DIGEST}"', "Sat, 31 Jan 2026 08:05:09 GMT"):
+        reply = server.blob("team/app", layer, Range="bytes=5-9", If_Range=value)
+        assert (reply.status, reply.body) == (200, content)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_blob_that_the_client_has(stored, method):
+    server, layer, _ = stored
+    reply = server.blob("team/app", layer, method=method, If_None_Match=f'"{DIGEST}", "{layer}"')
+    assert (reply.status, reply.body) == (304, b"")
+    assert reply.headers["etag"] == f'"{layer}"'
+    assert server.blob("team/app", layer, method=method, If_None_Match=f'"{DIGEST}"').status == 200
+
+
+def test_head_of_a_blob_says_what_get_says(stored):
+    server, layer, _ = stored
+    get = server.blob("team/app", layer)
+    head = server.blob("team/app", layer, method="HEAD", Range="bytes=0-9")
+    for name in get.headers.keys() - {"date", "x-request-id"}:
+        assert head.headers[name] == get.headers[name]
+    assert head.headers.keys() == get.headers.keys()
 
 
 @pytest.mark.parametrize("path, status, code", [

@@ -124,6 +124,19 @@ def test_catalog_of_an_upstream_is_not_invented(server):
     assert server.get("/v2/_catalog").status in (200, 401, 404, 405)
 
 
+@pytest.mark.parametrize("path, allow", [
+    ("/v2/team/app/manifests/1", "GET, HEAD, PUT, DELETE"),
+    (f"/v2/team/app/blobs/{DIGEST}", "GET, HEAD, DELETE"),
+    ("/v2/team/app/blobs/uploads/", "POST"),
+    ("/v2/team/app/blobs/uploads/1", "GET, HEAD, PUT, PATCH, DELETE"),
+    ("/v2/_catalog", "GET, HEAD"),
+])
+def test_what_an_endpoint_takes_is_said(server, path, allow):
+    response = server.request("OPTIONS", path)
+    assert (response.status, response.error["code"]) == (405, "UNSUPPORTED")
+    assert response.headers["allow"] == allow
+
+
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", ["/v2/", f"/v2/team/app/tags/list?ns={NAME}",
                                   f"/v2/team/app/referrers/{DIGEST}?ns={NAME}"])
