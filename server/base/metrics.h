@@ -48,6 +48,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_FILL_RESUMES,         "registry_proxy_fill_resumes_total",      METRIC_COUNTER,   "upstream", "", "",              "Broken upstream reads continued with Range.") \
 	X(M_STORAGE_SECONDS,      "registry_storage_action_seconds",        METRIC_HISTOGRAM, "store", "action", "",           "Time of each action on a store.") \
 	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
+	X(M_UPLOADS_EXPIRED,      "registry_uploads_expired_total",         METRIC_COUNTER,   "", "", "",                      "Abandoned uploads removed.") \
 	X(M_RELOADS,              "registry_config_reloads_total",          METRIC_COUNTER,   "result", "", "",                "Reloads by SIGHUP, by result (ok, refused).")
 /* clang-format on */
 

@@ -17,6 +17,7 @@ CONFIG = OCI | {"server/config"}
 UPSTREAM = CONFIG | {"server/upstream"}
 INTERFACES = {"backends/object_store.h", "backends/metadata_store.h"}
 CONTENT = OCI | INTERFACES | {"server/content"}
+MAINTENANCE = CONTENT | {"server/maintenance"}
 CACHE = UPSTREAM | CONTENT | {"server/cache"}
 REGISTRY = CACHE | {"server/registry"}
 HTTP = REGISTRY | {"server/http"}
@@ -28,10 +29,11 @@ RULES = {
     "server/config": CONFIG,
     "server/upstream": UPSTREAM,
     "server/content": CONTENT,
+    "server/maintenance": MAINTENANCE,
     "server/cache": CACHE,
     "server/registry": REGISTRY,
     "server/http": HTTP,
-    "server/cli": UPSTREAM | {"server/cli", "server/http"},
+    "server/cli": UPSTREAM | MAINTENANCE | {"server/cli", "server/http"},
     "backends": BASE | INTERFACES,
     "backends/decorators": BASE | INTERFACES | {"backends/decorators"},
     "backends/fs": BASE | INTERFACES | {"backends/fs"},

@@ -1,0 +1,40 @@
+/*
+ * Garbage collection: removes the blobs that nothing refers to, while servers run,
+ * in any process on any machine that reaches the stores. gc.c has the argument for
+ * why nothing is lost that was acknowledged.
+ */
+#ifndef MAINTENANCE_GC_H
+#define MAINTENANCE_GC_H
+
+#include "server/maintenance/expiry.h"
+#include "server/maintenance/marking.h"
+
+struct gc_options {
+	bool remove; /* false: only counts, and writes nothing at all */
+	int64_t upload_max_age_ms;
+};
+
+enum gc_stage { GC_UPLOADS, GC_MARKING, GC_SWEEPING, GC_ENDED };
+
+/* How far it is, all the time, and what came of it at the end. */
+struct gc_summary {
+	enum gc_stage stage;
+	struct expired_uploads uploads; /* removed, or that would be */
+	struct marked marked;
+	uint64_t referenced; /* digests that something refers to */
+	uint64_t seen; /* blobs there are, and their bytes */
+	uint64_t seen_bytes;
+	uint64_t garbage; /* of these: nothing refers to them */
+	uint64_t garbage_bytes;
+	uint64_t removed;
+	uint64_t removed_bytes;
+	uint64_t kept; /* referred to since the references were read */
+};
+
+/* On failure nothing more is removed; the summary says what was. BW_CORRUPT: a
+ * manifest cannot be read, and nothing was removed. BW_CANCELLED: stopped by the
+ * task, or held up for so long that it may no longer remove. */
+enum status gc_collect(struct content *content, const struct gc_options *options,
+		       const struct task *task, struct gc_summary *summary, struct error *error);
+
+#endif
