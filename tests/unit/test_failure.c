@@ -92,6 +92,51 @@ static void there_is_always_a_sentence(void **state)
 	assert_string_equal(failure_of(BW_TIMEOUT, longest).message, longest.message);
 }
 
+/* With no upstream to blame, a 502 or 504 would point to the wrong place. */
+static void our_own_stores_are_unavailable(void **state)
+{
+	const struct error error = {.message = "why"};
+	struct api_failure failure;
+
+	(void)state;
+	for (int status = BW_ABSENT; status <= BW_INTERNAL; status++) {
+		assert_false(failure_from_stores(&failure, (enum status)status, &error,
+						 API_BLOB_UNKNOWN));
+		if (status == BW_ABSENT) {
+			assert_int_equal(failure.http_status, 404);
+			assert_int_equal(failure.code, API_BLOB_UNKNOWN);
+		} else if (status != BW_INTERNAL && status != BW_CONFLICT) {
+			assert_int_equal(failure.http_status, 503);
+			assert_int_equal(failure.code, API_UNAVAILABLE);
+			assert_true(failure.retry_after > 0);
+		} else {
+			assert_int_equal(failure.http_status, 500);
+		}
+		assert_string_equal(failure.message, "why");
+	}
+}
+
+static void a_body_that_cannot_be_read_is_the_clients_fault(void **state)
+{
+	static const struct {
+		enum status status;
+		int http_status;
+	} outcomes[] = {
+		{BW_CANCELLED, 408}, {BW_TIMEOUT, 408},  {BW_INVALID, 400},
+		{BW_TOO_LARGE, 413}, {BW_INTERNAL, 500},
+	};
+	const struct error error = {.message = "why"};
+	struct api_failure failure;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+		assert_false(failure_from_body(&failure, outcomes[i].status, &error));
+		assert_int_equal(failure.http_status, outcomes[i].http_status);
+		assert_int_equal(failure.retry_after, 0);
+		assert_string_equal(failure.message, "why");
+	}
+}
+
 static void a_failure_of_ones_own_is_cut_not_overrun(void **state)
 {
 	struct api_failure failure;
@@ -115,6 +160,8 @@ int main(void)
 		cmocka_unit_test(a_429_is_not_relayed),
 		cmocka_unit_test(a_503_always_says_when),
 		cmocka_unit_test(there_is_always_a_sentence),
+		cmocka_unit_test(our_own_stores_are_unavailable),
+		cmocka_unit_test(a_body_that_cannot_be_read_is_the_clients_fault),
 		cmocka_unit_test(a_failure_of_ones_own_is_cut_not_overrun),
 	};
 

@@ -1,8 +1,8 @@
 /*
  * Which repository a request means.
  */
-#include "server/registry/registry.h"
-#include "tests/support/fake_upstream.h"
+#include "server/registry/push.h"
+#include "tests/support/push_world.h"
 
 static char *hub_aliases[] = {(char[]){"index.docker.io"}, (char[]){"registry-1.docker.io"}};
 static char *ghcr_deny[] = {(char[]){"secret/**"}};
@@ -13,6 +13,7 @@ static struct upstream_config upstreams[] = {
 };
 static char no_default[] = "", hub_default[] = "docker.io";
 static struct config config;
+static struct world *world;
 static struct registry *registry;
 
 static void begin(const char *default_upstream)
@@ -20,7 +21,8 @@ static void begin(const char *default_upstream)
 	config.proxy.upstreams = upstreams;
 	config.proxy.upstream_count = array_size(upstreams);
 	config.proxy.default_upstream = (char *)(uintptr_t)default_upstream;
-	registry = registry_new(NULL, NULL, &config);
+	world = world_new();
+	registry = registry_new(world->content, world->cache, &config);
 }
 
 static int make(void **state)
@@ -41,19 +43,32 @@ static int forget(void **state)
 {
 	(void)state;
 	registry_free(registry);
+	world_free(world);
 	return 0;
 }
 
-/* "upstream repository", or "status CODE". */
-static char *resolve(const char *name, const char *ns, const char *host)
+typedef bool (*resolve_fn)(struct registry *registry, const char *name, const char *ns,
+			   const char *host, struct target *ret_target,
+			   struct api_failure *failure);
+
+/* "upstream repository", "local repository", or "status CODE". */
+static char *resolve_by(resolve_fn fn, const char *name, const char *ns, const char *host)
 {
 	struct api_failure failure = {0};
 	struct target target;
 	char *answer, *stored;
 
-	if (!registry_resolve(registry, name, ns, host, &target, &failure)) {
+	if (!fn(registry, name, ns, host, &target, &failure)) {
 		assert_string_not_equal(failure.message, "");
 		return xasprintf("%d %s", failure.http_status, api_code_name(failure.code));
+	}
+	assert_non_null(target.set);
+	if (!target.upstream) {
+		assert_null(target_namespace(&target));
+		assert_string_equal(target.stored, name);
+		assert_string_equal(target.repository, name);
+		target_release(&target);
+		return xasprintf("local %s", name);
 	}
 	answer = xasprintf("%s %s", target_namespace(&target), target.repository);
 	stored = xasprintf("%s/%s", target_namespace(&target), target.repository);
@@ -63,6 +78,18 @@ static char *resolve(const char *name, const char *ns, const char *host)
 	target_release(&target);
 	return answer;
 }
+
+static char *resolve(const char *name, const char *ns, const char *host)
+{
+	return resolve_by(registry_resolve, name, ns, host);
+}
+
+#define assert_pushes_to(name, ns, host, expected) \
+	do { \
+		char *answer_ = resolve_by(registry_resolve_push, name, ns, host); \
+		assert_string_equal(answer_, expected); \
+		free(answer_); \
+	} while (0)
 
 #define assert_resolves(name, ns, host, expected) \
 	do { \
@@ -140,12 +167,75 @@ static void a_bare_name_is_the_defaults(void **state)
 	assert_resolves("quay.io/x/y", NULL, NULL, "docker.io quay.io/x/y");
 }
 
-static void without_a_default_a_bare_name_is_not_found(void **state)
+/* ...which has nothing: what is asked of it is not found. */
+static void without_a_default_a_bare_name_is_local(void **state)
 {
 	(void)state;
-	assert_resolves("library/alpine", NULL, NULL, "404 NAME_UNKNOWN");
-	assert_resolves("alpine", NULL, NULL, "404 NAME_UNKNOWN");
-	assert_resolves("ghcr.io", NULL, NULL, "404 NAME_UNKNOWN");
+	assert_resolves("library/alpine", NULL, NULL, "local library/alpine");
+	assert_resolves("alpine", NULL, NULL, "local alpine");
+	assert_resolves("ghcr.io", NULL, NULL, "local ghcr.io");
+	/* but a name that reads like a registry's never is */
+	assert_resolves("quay.io/x/y", NULL, NULL, "404 NAME_UNKNOWN");
+	assert_resolves("localhost/x", NULL, NULL, "404 NAME_UNKNOWN");
+	assert_resolves("A/b", NULL, NULL, "400 NAME_INVALID");
+}
+
+static void push_something(const char *repository)
+{
+	struct digest digest;
+
+	free(some_bytes(0, 1, &digest));
+	assert_int_equal(content_push_blob(world->content, repository, &digest, 0,
+					   "00112233445566778899aabbccddeeff", NULL, 0, NULL),
+			 BW_OK);
+}
+
+static void what_was_pushed_comes_before_the_default(void **state)
+{
+	(void)state;
+	push_something("team/app");
+	push_something("alpine");
+	assert_resolves("team/app", NULL, NULL, "local team/app");
+	assert_resolves("alpine", NULL, NULL, "local alpine");
+	assert_resolves("team/app/sub", NULL, NULL, "docker.io team/app/sub");
+	assert_resolves("team", NULL, NULL, "docker.io library/team");
+	/* ...but after what names an upstream */
+	assert_resolves("team/app", "ghcr.io", NULL, "ghcr.io team/app");
+	assert_resolves("team/app", NULL, "ghcr.io", "ghcr.io team/app");
+	assert_resolves("ghcr.io/team/app", NULL, NULL, "ghcr.io team/app");
+}
+
+static void stores_that_cannot_tell_are_neither(void **state)
+{
+	(void)state;
+	make_fail(&world->object_faults, NULL, BW_IO);
+	make_fail(&world->metadata_faults, NULL, BW_IO);
+	assert_resolves("team/app", NULL, NULL, "503 UNAVAILABLE");
+	assert_resolves("ghcr.io/team/app", NULL, NULL, "ghcr.io team/app");
+	make_fail(&world->object_faults, NULL, BW_OK);
+	make_fail(&world->metadata_faults, NULL, BW_OK);
+}
+
+/* Whoever reads from an upstream's namespace gets what the upstream has. */
+static void nobody_pushes_to_an_upstream(void **state)
+{
+	(void)state;
+	assert_pushes_to("team/app", NULL, NULL, "local team/app");
+	assert_pushes_to("alpine", NULL, "registry.test:5000", "local alpine");
+	assert_pushes_to("team/app", "", "", "local team/app");
+	assert_pushes_to("team/app", "ghcr.io", NULL, "403 DENIED");
+	assert_pushes_to("team/app", "elsewhere.test", NULL, "403 DENIED");
+	assert_pushes_to("team/app", NULL, "ghcr.io", "403 DENIED");
+	assert_pushes_to("team/app", NULL, "GHCR.io:443", "403 DENIED");
+	assert_pushes_to("ghcr.io/team/app", NULL, NULL, "403 DENIED");
+	assert_pushes_to("index.docker.io/team/app", NULL, NULL, "403 DENIED");
+	assert_pushes_to("localhost:5001/team/app", NULL, NULL, "403 DENIED");
+	/* an upstream that is not configured yet */
+	assert_pushes_to("quay.io/team/app", NULL, NULL, "403 DENIED");
+	assert_pushes_to("localhost/app", NULL, NULL, "403 DENIED");
+	assert_pushes_to("Team/app", NULL, NULL, "400 NAME_INVALID");
+	assert_pushes_to("", NULL, NULL, "400 NAME_INVALID");
+	assert_pushes_to("a/../b", NULL, NULL, "400 NAME_INVALID");
 }
 
 static void a_short_name_is_an_official_image(void **state)
@@ -204,7 +294,7 @@ static void a_reload_changes_what_is_known(void **state)
 	smaller.proxy.default_upstream = no_default;
 	registry_reload(registry, &smaller);
 	assert_resolves("acme/app", "ghcr.io", NULL, "404 NAME_UNKNOWN");
-	assert_resolves("alpine", NULL, NULL, "404 NAME_UNKNOWN");
+	assert_resolves("alpine", NULL, NULL, "local alpine");
 	assert_resolves("alpine", "docker.io", NULL, "docker.io library/alpine");
 	/* a request that had begun goes on with what it had */
 	assert_string_equal(target_namespace(&before), "ghcr.io");
@@ -224,8 +314,11 @@ int main(void)
 		TEST(host_names_the_upstream),
 		TEST(a_prefix_names_the_upstream),
 		TEST(a_bare_name_is_the_defaults),
-		cmocka_unit_test_setup_teardown(without_a_default_a_bare_name_is_not_found,
+		cmocka_unit_test_setup_teardown(without_a_default_a_bare_name_is_local,
 						make_without_default, forget),
+		TEST(what_was_pushed_comes_before_the_default),
+		TEST(stores_that_cannot_tell_are_neither),
+		TEST(nobody_pushes_to_an_upstream),
 		TEST(a_short_name_is_an_official_image),
 		TEST(a_name_that_is_none_is_refused),
 		TEST(what_is_denied_is_denied_by_every_name),
