@@ -11,55 +11,75 @@
 #include "server/base/metrics.h"
 #include "server/cache/pull_through.h"
 #include "server/cli/command.h"
+#include "server/cli/maintain.h"
 #include "server/cli/terminal.h"
 #include "server/config/config.h"
 #include "server/content/content.h"
 #include "server/http/http_server.h"
 #include "server/http/supervise.h"
+#include "server/maintenance/background.h"
 #include "server/registry/registry.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
 
-/* All that serves, from the bottom up. */
-struct service {
+/* What the server and the commands that look after its stores have in common. */
+struct stores {
 	struct object_store *objects;
 	struct metadata_store *metadata;
 	struct content *content;
-	struct cache *cache;
-	struct registry *registry;
-	struct http_server *server;
 };
 
-static void service_release(struct service *service)
+static void stores_release(struct stores *stores)
 {
-	http_server_free(service->server);
-	registry_free(service->registry);
-	cache_free(service->cache);
-	content_free(service->content);
-	metadata_store_free(service->metadata);
-	object_store_free(service->objects);
+	content_free(stores->content);
+	metadata_store_free(stores->metadata);
+	object_store_free(stores->objects);
 }
 
-static enum status open_stores(struct service *service, const struct config *config,
+/* `open_objects`: as their owner, or beside it. What was opened before a failure is
+ * the caller's to release all the same. */
+static enum status stores_open(struct stores *stores, const struct config *config,
+			       enum status (*open_objects)(const char *root,
+							   struct object_store **ret_store,
+							   struct error *error),
 			       struct error *error)
 {
 	struct object_store *objects;
 	struct metadata_store *metadata;
 	bool rebuilt = false;
-	enum status status = fs_store_new(config->storage.root_directory, &objects, error);
+	enum status status = open_objects(config->storage.root_directory, &objects, error);
 
 	if (status != BW_OK)
 		return status;
-	service->objects = metered_object_store_new(objects);
+	stores->objects = metered_object_store_new(objects);
 	status = sqlite_store_new(config->metadata.sqlite_path, &metadata, &rebuilt, error);
 	if (status != BW_OK)
 		return status;
-	service->metadata = metered_metadata_store_new(metadata);
+	stores->metadata = metered_metadata_store_new(metadata);
 	if (rebuilt)
-		log_event(LOG_WARNING, "the index was damaged and is begun anew; it refills itself",
+		log_event(LOG_WARNING, "the index was damaged and is begun anew; it is rebuilt",
 			  LOG_S("path", config->metadata.sqlite_path));
+	stores->content = content_new(stores->objects, stores->metadata);
 	return BW_OK;
+}
+
+/* All that serves, from the bottom up. */
+struct service {
+	struct stores stores;
+	struct cache *cache;
+	struct registry *registry;
+	struct http_server *server;
+	struct background *background;
+};
+
+static void service_release(struct service *service)
+{
+	background_stop(service->background);
+	http_server_free(service->server);
+	registry_free(service->registry);
+	cache_free(service->cache);
+	stores_release(&service->stores);
 }
 
 static enum status service_start(struct service *service, struct config *config,
@@ -71,20 +91,23 @@ static enum status service_start(struct service *service, struct config *config,
 		.threads = config->http.threads,
 		.external_url = config->http.external_url,
 	};
-	enum status status = open_stores(service, config, error);
+	struct stores *stores = &service->stores;
+	enum status status = stores_open(stores, config, fs_store_new, error);
 	char *spool;
 
 	if (status != BW_OK)
 		return status;
-	service->content = content_new(service->objects, service->metadata);
 	spool = xasprintf("%s/spool", config->storage.root_directory);
-	status = cache_new(service->content, spool, &service->cache, error);
+	status = cache_new(stores->content, spool, &service->cache, error);
 	free(spool);
 	if (status != BW_OK)
 		return status;
-	service->registry = registry_new(service->content, service->cache, config);
+	service->registry = registry_new(stores->content, service->cache, config);
 	options.registry = service->registry;
-	return http_server_start(&options, &service->server, error);
+	status = http_server_start(&options, &service->server, error);
+	if (status == BW_OK)
+		service->background = background_start(stores->content, config->uploads.max_age_ms);
+	return status;
 }
 
 /* Each client holds a socket and a file. */
@@ -120,10 +143,13 @@ static void log_stores(const struct config *config)
 	free(index);
 }
 
-/* What is served where, which upstreams, which stores, who may pull. */
+/* What is served where, which upstreams, which stores, who may pull and push. */
 static void log_start(const struct service *service, const struct config *config)
 {
 	struct buf names = BUF_INIT((size_t)2048);
+	const char *everybody = config_address_is_loopback(config->http.address)
+					? "everybody on this machine"
+					: "everybody who can reach the address (auth: none)";
 
 	for (size_t i = 0; i < config->proxy.upstream_count; i++) {
 		buf_append_string(&names, i ? ", " : "");
@@ -136,11 +162,7 @@ static void log_start(const struct service *service, const struct config *config
 	log_event(LOG_INFO, "upstreams", LOG_S("names", buf_string(&names)),
 		  LOG_S("default", config->proxy.default_upstream));
 	log_stores(config);
-	log_event(LOG_INFO, "access",
-		  LOG_S("pull", config_address_is_loopback(config->http.address)
-					? "everybody on this machine"
-					: "everybody who can reach the address (auth: none)"),
-		  LOG_S("push", "nobody"));
+	log_event(LOG_INFO, "access", LOG_S("pull", everybody), LOG_S("push", everybody));
 	buf_release(&names);
 }
 
@@ -202,9 +224,101 @@ static const struct command command_serve = {
 	.run = run_serve,
 };
 
+/* ---- what looks after the stores, beside a server or without one -------- */
+
+static int run_beside(const struct invocation *invocation,
+		      int (*work)(const struct maintain_options *options,
+				  const struct config *config, struct content *content))
+{
+	struct maintain_options options;
+	struct stores stores = {0};
+	struct config *config;
+	struct error error = {0};
+	int code = maintain_read_options(invocation, &options);
+
+	if (code != EXIT_DONE)
+		return code;
+	config = command_load_config(invocation);
+	if (!config)
+		return EXIT_CONFIG;
+	log_configure(config->log.level, config->log.format);
+	code = EXIT_FAILED;
+	if (maintain_may_open(invocation, config)) {
+		if (stores_open(&stores, config, fs_store_open_guest, &error) == BW_OK)
+			code = work(&options, config, stores.content);
+		else
+			terminal_error("%s: %s", invocation->command->name, error.message);
+	}
+	stores_release(&stores);
+	config_unref(config);
+	return code;
+}
+
+static int run_gc(const struct invocation *invocation)
+{
+	return run_beside(invocation, maintain_gc);
+}
+
+static int run_scrub(const struct invocation *invocation)
+{
+	return run_beside(invocation, maintain_scrub);
+}
+
+static int run_reindex(const struct invocation *invocation)
+{
+	return run_beside(invocation, maintain_reindex);
+}
+
+static const struct command command_gc = {
+	.name = "gc",
+	.summary = "Remove the blobs that nothing refers to, and abandoned uploads",
+	.help = "Removes blobs that no repository links and no stored manifest lists, and uploads\n"
+		"that nobody went on with for uploads.maxAge. Servers go on serving and taking\n"
+		"pushes meanwhile; what they acknowledge is never removed. Nothing is removed\n"
+		"when a manifest cannot be read, since what it lists is not known then.\n"
+		"\n"
+		"Interrupted (SIGINT, SIGTERM) it ends at a safe place. Killed, it leaves marks\n"
+		"that make pushes of the few blobs it was at wait, for two minutes at most.\n"
+		"It needs up to 64 bytes of memory for each blob that is referred to.\n",
+	.example = "gc --dry-run --config breakwater.yaml",
+	.takes_config = true,
+	.options = maintain_gc_options,
+	.option_count = array_size(maintain_gc_options),
+	.run = run_gc,
+};
+
+static const struct command command_scrub = {
+	.name = "scrub",
+	.summary = "Read everything that is stored and report what is damaged",
+	.help = "Hashes every blob, and looks whether the bytes of each link and manifest are\n"
+		"there. Exits with 1 when something is bad. With --quarantine, a blob whose bytes\n"
+		"are not what its name says is moved to quarantine/ in the store: a cache fetches\n"
+		"it anew, and a client is told that it is not there instead of getting it.\n",
+	.example = "scrub --rate 50MiB --config breakwater.yaml",
+	.takes_config = true,
+	.options = maintain_scrub_options,
+	.option_count = array_size(maintain_scrub_options),
+	.run = run_scrub,
+};
+
+static const struct command command_reindex = {
+	.name = "reindex",
+	.summary = "Rebuild the index from what is stored",
+	.help = "Reads every record of the object store into the index (metadata.sqlite.path).\n"
+		"A server does so by itself when its index is new; it goes on serving meanwhile,\n"
+		"and never loses a newer entry to this. To begin anew, stop the server, delete\n"
+		"the index's file, and start the server.\n",
+	.example = "reindex --config breakwater.yaml",
+	.takes_config = true,
+	.options = maintain_reindex_options,
+	.option_count = array_size(maintain_reindex_options),
+	.run = run_reindex,
+};
+
 static const struct command *const commands[] = {
 	&command_serve,         &command_check_config, &command_schema,
-	&command_client_config, &command_warm,         &command_version,
+	&command_client_config, &command_warm,         &command_gc,
+	&command_scrub,         &command_reindex,      &command_version,
 };
 
 int main(int argc, char **argv)

@@ -41,10 +41,25 @@ static void print_commands(const struct commands *commands, FILE *stream)
 
 static void print_usage_line(const struct command *command, FILE *stream)
 {
-	fprintf(stream, "Usage: breakwater %s%s%s%s%s\n", command->name,
-		command->takes_config ? " [--config FILE]" : "",
-		command->takes_platform ? " [--platform OS/ARCH]" : "",
-		command->operands ? " " : "", command->operands ? command->operands : "");
+	fprintf(stream, "Usage: breakwater %s%s", command->name,
+		command->takes_config ? " [--config FILE]" : "");
+	for (size_t i = 0; i < command->option_count; i++) {
+		const struct command_option *option = &command->options[i];
+
+		fprintf(stream, " [--%s%s%s]", option->name, option->value ? " " : "",
+			option->value ? option->value : "");
+	}
+	fprintf(stream, "%s%s\n", command->operands ? " " : "",
+		command->operands ? command->operands : "");
+}
+
+static void print_option(const struct command_option *option)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "--%s%s%s", option->name, option->value ? " " : "",
+		 option->value ? option->value : "");
+	printf("  %-19s %s\n", text, option->help);
 }
 
 static void print_help(const struct command *command)
@@ -54,8 +69,8 @@ static void print_help(const struct command *command)
 	if (command->takes_config)
 		printf("  -c, --config FILE   the configuration; without it, the built-in "
 		       "defaults\n");
-	if (command->takes_platform)
-		printf("  --platform OS/ARCH  as in linux/arm64; \"all\" is every platform\n");
+	for (size_t i = 0; i < command->option_count; i++)
+		print_option(&command->options[i]);
 	printf("  -h, --help          this text\n\nExample:\n  breakwater %s\n", command->example);
 }
 
@@ -101,6 +116,8 @@ static int unknown_command(const struct commands *commands, const char *name)
 	return EXIT_USAGE;
 }
 
+#define OWN_OPTION 256 /* and its place in the command's list: what getopt_long returns */
+
 static int bad_option(const struct invocation *invocation, int what, char *const *argv)
 {
 	const char *option = argv[optind - 1];
@@ -109,12 +126,24 @@ static int bad_option(const struct invocation *invocation, int what, char *const
 		return command_usage_error(invocation, "the option %s needs a value", option);
 	if (!invocation->command->takes_config && optopt == 'c')
 		return command_usage_error(invocation, "it reads no configuration");
+	if (optopt >= OWN_OPTION)
+		return command_usage_error(invocation, "%s: the option takes no value", option);
 	return command_usage_error(invocation, "there is no option %s", option);
 }
 
-/* What getopt_long is to look for. */
+const char *command_option(const struct invocation *invocation, const char *name)
+{
+	const struct command *command = invocation->command;
+
+	for (size_t i = 0; i < command->option_count; i++)
+		if (strcmp(command->options[i].name, name) == 0)
+			return invocation->values[i];
+	return NULL;
+}
+
+/* What getopt_long is to look for; ended by a zeroed one. */
 struct option_list {
-	struct option options[4];
+	struct option options[COMMAND_MAX_OPTIONS + 3];
 	char letters[8];
 };
 
@@ -122,15 +151,18 @@ static void list_options(const struct command *command, struct option_list *ret)
 {
 	static const struct option help = {"help", no_argument, NULL, 'h'};
 	static const struct option config = {"config", required_argument, NULL, 'c'};
-	static const struct option platform = {"platform", required_argument, NULL, 'p'};
 	size_t count = 0;
 
 	*ret = (struct option_list){0};
 	ret->options[count++] = help;
 	if (command->takes_config)
 		ret->options[count++] = config;
-	if (command->takes_platform)
-		ret->options[count++] = platform;
+	for (size_t i = 0; i < command->option_count && i < COMMAND_MAX_OPTIONS; i++)
+		ret->options[count++] = (struct option){
+			.name = command->options[i].name,
+			.has_arg = command->options[i].value ? required_argument : no_argument,
+			.val = OWN_OPTION + (int)i,
+		};
 	str_copy(ret->letters, sizeof(ret->letters), command->takes_config ? ":hc:" : ":h");
 }
 
@@ -146,8 +178,8 @@ static bool parse_options(struct invocation *invocation, int argc, char **argv, 
 	while ((option = getopt_long(argc, argv, list.letters, list.options, NULL)) != -1) {
 		if (option == 'c') {
 			invocation->config_path = optarg;
-		} else if (option == 'p') {
-			invocation->platform = optarg;
+		} else if (option >= OWN_OPTION) {
+			invocation->values[option - OWN_OPTION] = optarg ? optarg : "";
 		} else {
 			*ret_exit = EXIT_DONE;
 			if (option == 'h')

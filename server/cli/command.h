@@ -19,11 +19,19 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 struct command;
 struct config;
 
+/* An option of one command's own. */
+struct command_option {
+	const char *name; /* "dry-run" */
+	const char *value; /* "SIZE", as usage shows it; NULL: it takes none */
+	const char *help; /* one line of at most 55 columns */
+};
+#define COMMAND_MAX_OPTIONS 4
+
 /* What a command was called with; valid while it runs. */
 struct invocation {
 	const struct command *command;
 	const char *config_path; /* --config FILE; NULL: the built-in defaults */
-	const char *platform; /* --platform; NULL: not given */
+	const char *values[COMMAND_MAX_OPTIONS]; /* see command_option() */
 	char *const *operands;
 	size_t operand_count;
 };
@@ -37,7 +45,8 @@ struct command {
 	size_t min_operands;
 	size_t max_operands;
 	bool takes_config; /* --config FILE */
-	bool takes_platform; /* --platform OS/ARCH */
+	const struct command_option *options; /* its own; NULL: none */
+	size_t option_count;
 	/* Runs it; the exit code. Called once, on the main thread. Standard output
 	 * is for what was asked for, standard error for what went wrong. */
 	int (*run)(const struct invocation *invocation);
@@ -54,6 +63,10 @@ extern const struct command command_warm;
  * runs it. Prints help, usage errors and what was probably meant. The exit code;
  * EXIT_FAILED, too, when standard output could not be written. */
 int command_main(const struct command *const *commands, size_t count, int argc, char **argv);
+
+/* For `run`: the value that an option of the command's own was given, "" for one that
+ * takes none; NULL: it was not given. */
+const char *command_option(const struct invocation *invocation, const char *name);
 
 /* For `run`: says on standard error what is wrong with the operands and where
  * help is. Returns EXIT_USAGE. */

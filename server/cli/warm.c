@@ -162,7 +162,7 @@ static int run(const struct invocation *invocation)
 	struct config *config;
 	size_t failures = 0;
 
-	if (platform_parse(invocation->platform, &platform, &error) != BW_OK)
+	if (platform_parse(command_option(invocation, "platform"), &platform, &error) != BW_OK)
 		return command_usage_error(invocation, "%s", error.message);
 	config = command_load_config(invocation);
 	if (!config)
@@ -179,6 +179,10 @@ static int run(const struct invocation *invocation)
 	return failures > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+static const struct command_option options[] = {
+	{"platform", "OS/ARCH", "as in linux/arm64; \"all\" is every platform"},
+};
+
 const struct command command_warm = {
 	.name = "warm",
 	.summary = "Pull images through the running registry, so that it has them",
@@ -194,6 +198,7 @@ const struct command command_warm = {
 	.min_operands = 1,
 	.max_operands = SIZE_MAX,
 	.takes_config = true,
-	.takes_platform = true,
+	.options = options,
+	.option_count = array_size(options),
 	.run = run,
 };

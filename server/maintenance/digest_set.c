@@ -73,7 +73,7 @@ static enum status grow(struct digest_set *set, struct error *error)
 	struct print *places = calloc(capacity, sizeof(*places));
 
 	if (!places)
-		return error_set(error, BW_NO_SPACE, "no memory for a table of %zu digests",
+		return error_set(error, BW_UNAVAILABLE, "no memory for a table of %zu digests",
 				 capacity);
 	for (size_t i = 0; i < set->capacity; i++) {
 		if (set->places[i].low)

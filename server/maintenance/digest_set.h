@@ -19,7 +19,7 @@ struct digest_set;
 struct digest_set *digest_set_new(void);
 void digest_set_free(struct digest_set *set); /* NULL is fine */
 
-/* Adding it again is BW_OK. BW_NO_SPACE: there is no memory for a larger table;
+/* Adding it again is BW_OK. BW_UNAVAILABLE: there is no memory for a larger table;
  * what was in it stays. */
 enum status digest_set_add(struct digest_set *set, const struct digest *digest,
 			   struct error *error);
