@@ -73,6 +73,8 @@ static bool read_manifest(struct exchange *exchange, char **ret_body, size_t *re
 	do {
 		if (length == capacity) {
 			capacity = capacity ? 2 * capacity : READ_AT_FIRST;
+			if (capacity > MANIFEST_MAX_BYTES)
+				capacity = MANIFEST_MAX_BYTES + 1;
 			*ret_body = xrealloc(*ret_body, capacity);
 		}
 		if (receive(&exchange->receiver, *ret_body + length, capacity - length, &piece) !=
