@@ -1,7 +1,8 @@
 /*
  * The parsers, for a test that speaks lines: it reads "COMMAND HEX HEX...",
  * and prints one line with what the parser made of the bytes: "no", or "yes"
- * and the values, again in hex where they are text.
+ * and the values, again in hex where they are text. And the upload state machine
+ * (uploads.h), for a test that has a model of it.
  */
 #include "server/base/buf.h"
 #include "server/base/digest.h"
@@ -19,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ARGUMENTS 3
+#define MAX_ARGUMENTS 6
 
 struct argument {
 	char *text; /* NUL-terminated, exactly as large as it must be: ASan sees a read behind it */
@@ -184,6 +185,8 @@ static void run_origin(const struct argument *a)
 		print_text(origin);
 }
 
+#include "tests/property/uploads.h" /* commands, like those above */
+
 static const struct command {
 	const char *name;
 	void (*run)(const struct argument *arguments);
@@ -202,6 +205,14 @@ static const struct command {
 	{"manifest", run_manifest},
 	{"resolve", run_resolve},
 	{"origin", run_origin},
+	{"upload-world", run_upload_world},
+	{"upload-begin", run_upload_begin},
+	{"upload-get", run_upload_get},
+	{"upload-append", run_upload_append},
+	{"upload-finish", run_upload_finish},
+	{"upload-cancel", run_upload_cancel},
+	{"upload-blob", run_upload_blob},
+	{"upload-left", run_upload_left},
 };
 
 static void argument_read(const char *hex, struct argument *ret)
@@ -240,5 +251,6 @@ int main(void)
 	while (getline(&line, &size, stdin) > 0)
 		run_line(line);
 	free(line);
+	uploads_end();
 	return 0;
 }
