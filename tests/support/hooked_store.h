@@ -8,6 +8,7 @@
 #include "backends/object_store.h"
 #include "server/base/memory.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct hooks {
 	void (*before)(void *context, const char *action, const char *key);
 	void (*after)(void *context, const char *action, const char *key);
 	void *context;
-	unsigned puts[PUT_REPLACE_SOON + 1]; /* by mode; not counted atomically */
+	_Atomic unsigned puts[PUT_REPLACE_SOON + 1]; /* by mode */
 };
 
 struct hooked_store {
