@@ -96,8 +96,7 @@ class Client:
             content, complete = b"", False
         if not complete or reply.will_close:
             self.close()
-        response = Response(reply.status, {name.lower(): value for name, value in reply.getheaders()},
-                            content, complete)
+        response = Response(reply.status, joined(reply.getheaders()), content, complete)
         check(method, path, response)
         return response
 
@@ -108,6 +107,15 @@ class Client:
     def head(self, path, **headers):
         return self.request("HEAD", path, {name.replace("_", "-"): value
                                            for name, value in headers.items()})
+
+
+def joined(headers):
+    """By name; what comes in several lines becomes a list (RFC 9110, section 5.3)."""
+    result = {}
+    for name, value in headers:
+        name = name.lower()
+        result[name] = f"{result[name]}, {value}" if name in result else value
+    return result
 
 
 def check(method, path, response):

@@ -17,6 +17,7 @@ import pytest
 
 from fakes import images
 from fakes.upstream import Upstream
+from harness.push import Repository
 from harness.server import BINARY, NAME, Breakwater, settings_of
 
 
@@ -62,6 +63,20 @@ def serve(tmp_path):
             problems.append(str(problem))
         print(f"--- {server.stderr_file}\n{server.stderr()[-8000:]}")
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def local(serve):
+    """A server without upstreams: a registry to push to."""
+    return serve(upstreams={})
+
+
+@pytest.fixture
+def repository(local):
+    """Its team/app."""
+    repository = Repository(local, "team/app")
+    yield repository
+    repository.close()
 
 
 @pytest.fixture

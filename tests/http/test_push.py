@@ -19,15 +19,8 @@ OTHER = digest_of(b"something else")
 
 
 @pytest.fixture
-def server(serve):
-    return serve(upstreams={})
-
-
-@pytest.fixture
-def repository(server):
-    repository = Repository(server, "team/app")
-    yield repository
-    repository.close()
+def server(local):
+    return local
 
 
 def assert_created(response, name, digest):
