@@ -75,15 +75,19 @@ bool registry_get_upload(struct registry *registry, const struct target *target,
 			 struct api_failure *failure);
 
 /* PATCH. `range` NULL: the body goes where the upload is. 416 RANGE_INVALID for
- * any other place, before the body is read; *ret_status then says where it is. A
- * client that goes away in the middle leaves what came (and the call fails). */
+ * any other place, before the body is read; *ret_status then says where it is (the
+ * handle must not point into it). A client that goes away in the middle leaves what
+ * came, and the call fails. */
 bool registry_append_upload(struct registry *registry, const struct target *target,
 			    const struct upload_handle *handle, const struct chunk_range *range,
 			    struct request_body *body, struct upload_status *ret_status,
 			    struct api_failure *failure);
 
 /* PUT, with a last chunk or an empty body. DIGEST_INVALID, and nothing is left,
- * when the bytes are not what `digest` says. *ret_status as above on 416. */
+ * when the bytes are not what `digest` says. *ret_status as above on 416. After any
+ * other failure the upload is where it was, and the same request may be repeated.
+ * One that has succeeded may be, too: true when the session is gone but the
+ * repository has the blob (upload.c says why). */
 bool registry_finish_upload(struct registry *registry, const struct target *target,
 			    const struct upload_handle *handle, const char *digest,
 			    const struct chunk_range *range, struct request_body *body,
@@ -123,7 +127,7 @@ struct manifest_push {
  * repository, as far as uploads.checkReferences asks for it. Failures:
  * MANIFEST_INVALID, DIGEST_INVALID (the reference is another digest),
  * MANIFEST_BLOB_UNKNOWN (names the first that is missing), TAG_INVALID,
- * SIZE_INVALID (413). */
+ * SIZE_INVALID (413); 414 for more than PUSH_MAX_TAGS. */
 bool registry_put_manifest(struct registry *registry, const struct target *target,
 			   const struct manifest_push *push, struct pushed_manifest *ret_pushed,
 			   struct api_failure *failure);

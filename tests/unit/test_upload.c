@@ -1,6 +1,8 @@
 /*
  * Uploads as a client sees them: where it may go on, what is refused, what is left.
  */
+#include "server/base/buf.h"
+#include "server/registry/upload_handle.h"
 #include "tests/support/push_world.h"
 
 static struct push_world *push;
@@ -408,6 +410,85 @@ static void a_range_and_its_body_agree(void **state)
 	free(bytes);
 }
 
+/* ---- how many, how small ---- */
+
+/* As S3 has it, where every part but the last has a size at least. */
+static void a_small_chunk_is_the_last_one(void **state)
+{
+	struct object_store *objects = push->world->objects;
+	const struct object_store_ops *ops = objects->ops;
+	struct object_store_ops choosy = *ops;
+	struct text_body body;
+	struct upload_status seen;
+	struct digest digest;
+	char *bytes = some_bytes(100, 18, &digest);
+
+	(void)state;
+	choosy.part_min_size = 50;
+	objects->ops = &choosy;
+	begin(NULL);
+	assert_int_equal(at.min_chunk, 50);
+	/* a torn one that is too small is not kept: nothing could come after it */
+	text_body(&body, bytes, 60);
+	body.breaks_at = 49;
+	body.breaks_with = BW_CANCELLED;
+	assert_false(append_body(&at, NULL, &body.body, &seen));
+	assert_true(get(&at, &seen));
+	assert_int_equal(seen.offset, 0);
+	assert_true(append(bytes, 60));
+	assert_true(append(bytes + 60, 30));
+	assert_false(append(bytes + 90, 10));
+	assert_failed(400, API_BLOB_UPLOAD_INVALID);
+	assert_non_null(strstr(failure.message, "OCI-Chunk-Min-Length"));
+	assert_true(append("", 0));
+	digest_of(DIGEST_SHA256, bytes, 90, &digest);
+	assert_true(finish(&digest, "", 0));
+	assert_true(blob_reads_like(push->registry, &push->target, &digest, bytes, 90));
+	objects->ops = ops;
+	free(bytes);
+}
+
+/* An upload of so many chunks, without sending them. */
+static void pretend_chunks(unsigned count)
+{
+	struct buf text = BUF_INIT(UPLOAD_STATE_MAX);
+	struct upload_binding binding;
+	struct upload_entry entry;
+	struct upload_state parsed;
+	struct object_part part = {.size = 1, .name = "1-x"};
+	struct hasher hasher;
+
+	assert_int_equal(metadata_get_upload(push->world->metadata, at.id, &entry, NULL), BW_OK);
+	assert_int_equal(upload_state_parse(entry.state, entry.state_length, &parsed, NULL), BW_OK);
+	hasher = parsed.hasher;
+	for (unsigned i = 0; i < count; i++) {
+		hasher_update(&hasher, "x", 1);
+		upload_state_append(&parsed, &part, &hasher);
+	}
+	upload_state_write(&parsed, &text);
+	free(entry.state);
+	entry.state = buf_detach(&text, &entry.state_length);
+	assert_int_equal(metadata_advance_upload(push->world->metadata, at.id, &entry, NULL),
+			 BW_OK);
+	binding = (struct upload_binding){parsed.secret, at.id, entry.repository, ""};
+	at.offset = count;
+	upload_token_make(&binding, count, at.token);
+	upload_state_release(&parsed);
+	upload_entry_release(&entry);
+}
+
+static void chunks_are_not_without_number(void **state)
+{
+	(void)state;
+	begin(NULL);
+	pretend_chunks(UPLOAD_PARTS_MAX - 1);
+	assert_true(append("y", 1));
+	assert_false(append("y", 1));
+	assert_failed(400, API_BLOB_UPLOAD_INVALID);
+	assert_non_null(strstr(failure.message, "10000"));
+	assert_true(append("", 0));
+}
+
 /* ---- clients that go away ---- */
 
 static void what_came_before_the_client_left_is_kept(void **state)
@@ -608,6 +689,8 @@ int main(void)
 		TEST(an_earlier_handle_asks_but_does_not_write),
 		TEST(a_chunk_goes_where_the_upload_is),
 		TEST(a_range_and_its_body_agree),
+		TEST(a_small_chunk_is_the_last_one),
+		TEST(chunks_are_not_without_number),
 		TEST(what_came_before_the_client_left_is_kept),
 		TEST(a_torn_put_may_be_repeated_as_it_was),
 		TEST(a_malformed_body_leaves_the_upload_where_it_was),
