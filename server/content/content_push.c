@@ -2,22 +2,23 @@
  * Storing a manifest. All of it goes to the object store first, so that one flush
  * makes it durable, and to the index last:
  *
- *   body        unless it is there
- *   referrer    when it has a subject
- *   record      with which it can be read by its digest
- *   (settled: no garbage collection takes the body, or what it lists, from now on)
- *   body        again, if a collection took it before
- *   tags        a version each
- *   (settled again, when the record was not to be seen before the tags were stored)
+ *   by digest    body, referrer, record; settled, and the body again if a garbage
+ *                collection took it before
+ *   with tags    referrer, record; settled; body, tags; then settled once more, for a
+ *                collection in another process that began before the flush and could
+ *                not see the record (references.h), and the body again
  *
- * The last of these to be written is durable when it returns, and the ones before it
- * with it. Where the process may die:
+ * where the body is stored unless it is there, and the referrer's record when there
+ * is a subject. Only the last one of what comes before the end is written durably, and
+ * takes the others along; and none is looked at before that, since a look at what is
+ * not flushed yet would flush it. Where the process may die:
  *
- *   before the record          a body, and a referrer, that nobody reads
- *   after it                   it can be read by digest: readers find the record and
- *                              repair the index. Of the tags, those that are stored
- *                              already may point to it
- *   after the index            the new state
+ *   before the record    a body, and a referrer, that nobody reads
+ *   before the body      a record that nobody can read either
+ *   after both           it can be read by digest: readers find the record and repair
+ *                        the index. Of the tags, those that are stored already may
+ *                        point to it
+ *   after the index      the new state
  */
 #include "server/base/buf.h"
 #include "server/base/memory.h"
@@ -142,20 +143,21 @@ static struct tag_entry tag_of(const struct push *push, size_t index)
 				  .stored_at = push->entry->stored_at};
 }
 
-static enum status store(struct push *push, struct error *error)
+static enum status store_records(struct push *push, struct error *error)
 {
-	enum status status = store_body(push, error);
+	enum status status = BW_OK;
 
-	if (status == BW_OK && push->parsed->has_subject)
+	if (push->parsed->has_subject)
 		status = content_store_referrer(push->content, push->repository,
 						&push->parsed->subject.digest, &push->entry->digest,
 						PUT_REPLACE_SOON, error);
-	if (status == BW_OK)
-		status = store_record(push, error);
-	if (status == BW_OK)
-		status = settle(push, error);
-	if (status == BW_OK)
-		status = store_body_again(push, error);
+	return status == BW_OK ? store_record(push, error) : status;
+}
+
+static enum status store_tags(struct push *push, struct error *error)
+{
+	enum status status = BW_OK;
+
 	for (size_t i = 0; status == BW_OK && i < push->tag_count; i++) {
 		struct tag_entry tag = tag_of(push, i);
 		enum put_mode mode = i + 1 < push->tag_count ? PUT_REPLACE_SOON : PUT_REPLACE;
@@ -163,13 +165,37 @@ static enum status store(struct push *push, struct error *error)
 		status = content_store_tag(push->content, push->repository, push->tags[i], &tag,
 					   mode, error);
 	}
-	if (push->tag_count == 0)
-		return status;
+	return status;
+}
+
+/* The record is settled before the body is looked for, so that no tag is made to
+ * point to what is being collected. */
+static enum status store_with_tags(struct push *push, struct error *error)
+{
+	enum status status = store_records(push, error);
+
 	if (status == BW_OK)
 		status = settle(push, error);
 	if (status == BW_OK)
-		status = store_body_again(push, error);
-	return status;
+		status = store_body(push, error);
+	return status == BW_OK ? store_tags(push, error) : status;
+}
+
+static enum status store_by_digest(struct push *push, struct error *error)
+{
+	enum status status = store_body(push, error);
+
+	return status == BW_OK ? store_records(push, error) : status;
+}
+
+static enum status store(struct push *push, struct error *error)
+{
+	enum status status =
+		push->tag_count > 0 ? store_with_tags(push, error) : store_by_digest(push, error);
+
+	if (status == BW_OK)
+		status = settle(push, error);
+	return status == BW_OK ? store_body_again(push, error) : status;
 }
 
 static enum status index_tags(struct push *push, struct error *error)

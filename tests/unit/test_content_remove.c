@@ -67,12 +67,38 @@ static void a_push_stores_the_manifest_and_its_tags(void **state)
 	assert_tag(fixture, "latest", &fixture->image);
 }
 
+/* To look at what is not flushed yet flushes it, and so does a listing of it. */
+struct unflushed {
+	struct fixture *fixture;
+	unsigned durable; /* puts, as of the last look */
+	char keys[8][KEY_SIZE];
+	size_t count;
+};
+
+static void watch_flushes(void *context, const char *action, const char *key)
+{
+	struct unflushed *unflushed = context;
+	unsigned durable = unflushed->fixture->hooks.puts[PUT_REPLACE];
+
+	if (durable > unflushed->durable) { /* this call flushes what came before it */
+		unflushed->durable = durable;
+		unflushed->count = 0;
+		return;
+	}
+	for (size_t i = 0; i < unflushed->count; i++)
+		assert_false(str_starts_with(unflushed->keys[i], key));
+	if (strcmp(action, "put") == 0 && unflushed->count < array_size(unflushed->keys))
+		str_copy(unflushed->keys[unflushed->count++], KEY_SIZE, key);
+}
+
 static void a_push_by_tag_or_digest_costs_one_flush(void **state)
 {
 	struct fixture *fixture = *state;
+	struct unflushed unflushed = {.fixture = fixture};
 	struct digest digest;
 	char *other = other_image(fixture, &digest);
 
+	fixture->hooks = (struct hooks){.before = watch_flushes, .context = &unflushed};
 	assert_int_equal(push_image(fixture, HERE), BW_OK);
 	assert_int_equal(fixture->hooks.puts[PUT_REPLACE], 1);
 	assert_int_equal(fixture->hooks.puts[PUT_IF_ABSENT], 0);
