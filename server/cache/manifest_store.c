@@ -8,6 +8,7 @@
 #include "server/base/str.h"
 #include "server/cache/cache_private.h"
 #include "server/cache/negative.h"
+#include "server/content/keys.h"
 #include "server/oci/manifest.h"
 #include "server/upstream/upstream.h"
 
@@ -45,6 +46,25 @@ static void keep_manifest(struct cache *cache, const char *key, struct manifest_
 	pthread_mutex_unlock(&cache->maps_lock);
 }
 
+/* What the index says of a local repository is checked against the truth before it
+ * is kept in memory: a reader that repairs the index may put back for a moment what
+ * was just deleted. When the truth cannot be had, the index's word is enough to serve
+ * it, but not to keep it. */
+static enum status check_record(struct cache *cache, const struct cache_source *source,
+				const struct digest *digest, bool *ret_keep, struct error *error)
+{
+	struct object_info info;
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_manifest(key, source->stored, digest);
+	status = object_stat(content_objects(cache->content), key, &info, NULL);
+	if (status == BW_ABSENT)
+		return error_set(error, BW_ABSENT, "no such manifest in \"%s\"", source->stored);
+	*ret_keep = status == BW_OK;
+	return BW_OK;
+}
+
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
 				  const struct digest *digest, struct manifest_view **ret_view,
 				  struct error *error)
@@ -53,6 +73,7 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 	uint64_t moment = cache_moment(cache);
 	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
+	bool keep = true;
 	enum status status;
 
 	key_of_digest(key, source, digest);
@@ -62,8 +83,15 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 			content_get_manifest(cache->content, source->stored, digest, &entry, error);
 		if (status != BW_OK)
 			return status;
+		if (!source->upstream)
+			status = check_record(cache, source, digest, &keep, error);
+		if (status != BW_OK) {
+			manifest_entry_release(&entry);
+			return status;
+		}
 		view = manifest_view_new(&entry);
-		keep_manifest(cache, key, view, moment);
+		if (keep)
+			keep_manifest(cache, key, view, moment);
 	}
 	*ret_view = view;
 	return BW_OK;
