@@ -322,7 +322,4 @@ void check_config(struct config *config, const struct node *root, struct problem
 		check_unique_names(config, upstreams, problems);
 	check_default_upstream(config, proxy, problems);
 	check_addresses(config, node_get(root, "http"), problems);
-	if (config->proxy.upstream_count == 0)
-		string_list_append(&config->warnings,
-				   xstrdup("proxy.upstreams is empty: nothing can be pulled"));
 }
