@@ -100,6 +100,7 @@ static void every_supported_key_is_read(void **state)
 			"  externalURL: \"https://reg.example/sub/\", drainTimeout: 1m30s}\n"
 			"storage: {filesystem: {rootDirectory: /srv/a b}}\n"
 			"metadata: {sqlite: {path: /srv/i.db}}\n"
+			"uploads: {maxAge: 2h30m, checkReferences: all}\n"
 			"auth: none\n"
 			"credentials: {hub-a: {username: a, password: secret}}\n"
 			"proxy:\n"
@@ -135,6 +136,8 @@ static void every_supported_key_is_read(void **state)
 	assert_int_equal(config->http.drain_timeout_ms, 90000);
 	assert_string_equal(config->storage.root_directory, "/srv/a b");
 	assert_string_equal(config->metadata.sqlite_path, "/srv/i.db");
+	assert_int_equal(config->uploads.max_age_ms, 9000000);
+	assert_int_equal(config->uploads.check_references, CHECK_ALL);
 	assert_true(config->auth_none);
 	/* an alias is as good as the name */
 	assert_string_equal(config->proxy.default_upstream, "registry.test:5000");
@@ -160,6 +163,30 @@ static void every_supported_key_is_read(void **state)
 	assert_int_equal(up->timeouts.connect_ms, 1);
 	assert_int_equal(up->timeouts.first_byte_ms, 2000);
 	assert_int_equal(up->timeouts.stall_ms, 180000);
+}
+
+static void uploads_have_defaults_and_every_form(void **state)
+{
+	static const struct {
+		const char *text;
+		enum check_references expected;
+	} cases[] = {
+		{"{}\n", CHECK_BLOBS},
+		{"{checkReferences: blobs}\n", CHECK_BLOBS},
+		{"{checkReferences: all}\n", CHECK_ALL},
+		{"{checkReferences: none}\n", CHECK_NOTHING},
+	};
+
+	for (size_t i = 0; i < array_size(cases); i++) {
+		char *text = xasprintf("uploads: %s", cases[i].text);
+		const struct config *config = config_case_good(*state, text);
+
+		assert_int_equal(config->uploads.check_references, cases[i].expected);
+		assert_int_equal(config->uploads.max_age_ms, 86400000);
+		free(text);
+	}
+	assert_int_equal(config_case_good(*state, "uploads: {maxAge: 1s}\n")->uploads.max_age_ms,
+			 1000);
 }
 
 static void docker_hub_is_known_by_its_name(void **state)
@@ -287,6 +314,7 @@ int main(void)
 		IN_A_FOLDER(an_empty_file_has_no_upstreams),
 		IN_A_FOLDER(an_upstream_has_the_documented_defaults),
 		IN_A_FOLDER(every_supported_key_is_read),
+		IN_A_FOLDER(uploads_have_defaults_and_every_form),
 		IN_A_FOLDER(docker_hub_is_known_by_its_name),
 		IN_A_FOLDER(what_is_written_beats_what_is_known),
 		IN_A_FOLDER(passwords_come_from_files),
