@@ -95,10 +95,142 @@ static void what_is_no_version_is_refused(void **state)
 	}
 }
 
+static void links_and_referrers_lie_in_their_repository(void **state)
+{
+	struct digest digest = digest_from("sha256:" HEX256);
+	struct digest subject = digest_from("sha512:" HEX256 HEX256);
+	char key[KEY_SIZE];
+
+	(void)state;
+	key_of_link(key, REPOSITORY, &digest);
+	assert_string_equal(key, "repositories/" REPOSITORY "/_layers/sha256:" HEX256);
+	key_of_links(key, REPOSITORY);
+	assert_string_equal(key, "repositories/" REPOSITORY "/_layers/");
+	key_of_tags(key, REPOSITORY);
+	assert_string_equal(key, "repositories/" REPOSITORY "/_tags/");
+	key_of_referrers(key, REPOSITORY, &subject);
+	assert_string_equal(key,
+			    "repositories/" REPOSITORY "/_referrers/sha512:" HEX256 HEX256 "/");
+	key_of_referrer(key, REPOSITORY, &subject, &digest);
+	assert_string_equal(key, "repositories/" REPOSITORY "/_referrers/sha512:" HEX256 HEX256
+				 "/sha256:" HEX256);
+}
+
+/* "team" and "team/app" share a folder, but no key. */
+static void a_repositorys_prefix_is_not_that_of_those_below(void **state)
+{
+	struct digest digest = digest_from("sha256:" HEX256);
+	char prefix[KEY_SIZE], key[KEY_SIZE];
+
+	(void)state;
+	key_of_repository(prefix, "team");
+	key_of_link(key, "team", &digest);
+	assert_memory_equal(key, prefix, strlen(prefix));
+	key_of_tag_version(key, "team", "v1", 7);
+	assert_memory_equal(key, prefix, strlen(prefix));
+	key_of_link(key, "team/app", &digest);
+	assert_memory_not_equal(key, prefix, strlen(prefix));
+}
+
+static void keys_are_taken_apart(void **state)
+{
+	struct digest digest = digest_from("sha256:" HEX256);
+	struct digest subject = digest_from("sha512:" HEX256 HEX256);
+	struct parsed_key parsed;
+	char key[KEY_SIZE];
+
+	(void)state;
+	key_of_manifest(key, REPOSITORY, &digest);
+	key_parse(key, &parsed);
+	assert_int_equal(parsed.kind, KEY_MANIFEST);
+	assert_string_equal(parsed.repository, REPOSITORY);
+	assert_true(digest_equals(&parsed.digest, &digest));
+
+	key_of_link(key, "app", &subject);
+	key_parse(key, &parsed);
+	assert_int_equal(parsed.kind, KEY_LINK);
+	assert_string_equal(parsed.repository, "app");
+	assert_true(digest_equals(&parsed.digest, &subject));
+
+	key_of_referrer(key, REPOSITORY, &subject, &digest);
+	key_parse(key, &parsed);
+	assert_int_equal(parsed.kind, KEY_REFERRER);
+	assert_true(digest_equals(&parsed.digest, &digest));
+	assert_true(digest_equals(&parsed.subject, &subject));
+
+	key_of_tag_version(key, REPOSITORY, "v1.0_x-", 1700000000000000);
+	key_parse(key, &parsed);
+	assert_int_equal(parsed.kind, KEY_TAG_VERSION);
+	assert_string_equal(parsed.repository, REPOSITORY);
+	assert_string_equal(parsed.tag, "v1.0_x-");
+	assert_int_equal(parsed.version, 1700000000000000);
+
+	memset(&digest, 0, sizeof(digest));
+	key_of_blob(key, &subject);
+	assert_true(key_parse_blob(key, &digest));
+	assert_true(digest_equals(&digest, &subject));
+}
+
+static void foreign_keys_are_told(void **state)
+{
+	static const char *const keys[] = {
+		"",
+		"repositories/",
+		"repositories//_manifests/sha256:" HEX256,
+		"repositories/_manifests/sha256:" HEX256,
+		"repositories/app",
+		"repositories/app/_manifests",
+		"repositories/app/_manifests/",
+		"repositories/app/_manifests/sha256:12",
+		"repositories/app/_manifests/sha256:" HEX256 "/x",
+		"repositories/app/_manifest/sha256:" HEX256,
+		"repositories/app/_layers/latest",
+		"repositories/app/_uploads/sha256:" HEX256,
+		"repositories/app/_referrers/sha256:" HEX256,
+		"repositories/app/_referrers/sha256:" HEX256 "/",
+		"repositories/app/_referrers/latest/sha256:" HEX256,
+		"repositories/app/_tags/v1",
+		"repositories/app/_tags/v1/",
+		"repositories/app/_tags/v1/1",
+		"repositories/app/_tags/-v1/ffffffffffffffff",
+		"repositories/app/_tags/v1/0000000000000000",
+		"repositories/app/_tags/v1/x/ffffffffffffffff",
+		"other/app/_manifests/sha256:" HEX256,
+		"blobs/sha256/e3/" HEX256,
+	};
+	static const char *const blobs[] = {
+		"",
+		"blobs/",
+		HEX256,
+		"/" HEX256,
+		"blobs/sha256/" HEX256,
+		"blobs/sha256/e4/" HEX256,
+		"blobs/sha512/e3/" HEX256,
+		"blobs/sha256/e3/" HEX256 HEX256,
+		"blobs/md5/e3/" HEX256,
+		"blobs/sha256/e3/" HEX256 ".bad",
+		"quarantine/sha256/e3/" HEX256,
+	};
+	struct digest digest;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct parsed_key parsed;
+
+		key_parse(keys[i], &parsed);
+		if (parsed.kind != KEY_FOREIGN)
+			fail_msg("taken for one of ours: %s", keys[i]);
+	}
+	for (size_t i = 0; i < sizeof(blobs) / sizeof(blobs[0]); i++)
+		if (key_parse_blob(blobs[i], &digest))
+			fail_msg("taken for a blob: %s", blobs[i]);
+}
+
 static void the_longest_names_fit(void **state)
 {
 	struct digest digest = digest_from("sha512:" HEX256 HEX256);
 	char repository[510], tag[129], key[KEY_SIZE];
+	struct parsed_key parsed;
 	uint64_t version;
 
 	(void)state;
@@ -113,6 +245,11 @@ static void the_longest_names_fit(void **state)
 	key_of_manifest(key, repository, &digest);
 	assert_true(object_key_valid(key));
 	assert_string_equal(key + strlen(key) - 64, HEX256);
+	key_of_referrer(key, repository, &digest, &digest);
+	assert_true(object_key_valid(key));
+	key_parse(key, &parsed);
+	assert_int_equal(parsed.kind, KEY_REFERRER);
+	assert_string_equal(parsed.repository, repository);
 }
 
 int main(void)
@@ -123,6 +260,10 @@ int main(void)
 		cmocka_unit_test(a_higher_version_sorts_first),
 		cmocka_unit_test(a_version_reads_back),
 		cmocka_unit_test(what_is_no_version_is_refused),
+		cmocka_unit_test(links_and_referrers_lie_in_their_repository),
+		cmocka_unit_test(a_repositorys_prefix_is_not_that_of_those_below),
+		cmocka_unit_test(keys_are_taken_apart),
+		cmocka_unit_test(foreign_keys_are_told),
 		cmocka_unit_test(the_longest_names_fit),
 	};
 

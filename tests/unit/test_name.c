@@ -181,13 +181,37 @@ static void refuses_references(void **state)
 	assert_string_equal(reference.text, "before");
 }
 
+static void tells_registries_from_names(void **state)
+{
+	static const char *const registries[] = {"docker.io/library/alpine",
+						 "a.b/c",
+						 "localhost/app",
+						 "host:5000/app",
+						 "10.0.0.1/app",
+						 "localhost:5000/app"};
+	static const char *const names[] = {
+		"app",      "team/app",       "alpine.d", "localhost", "localhosts/app",
+		"team/a.b", "team/localhost", "",         "/app",      "a-b/c"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(registries) / sizeof(registries[0]); i++)
+		assert_true(repository_names_registry(registries[i]));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_false(repository_names_registry(names[i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts_repositories), cmocka_unit_test(refuses_repositories),
-		cmocka_unit_test(bounds_repositories),  cmocka_unit_test(checks_tags),
-		cmocka_unit_test(normalizes_hosts),     cmocka_unit_test(refuses_hosts),
-		cmocka_unit_test(bounds_hosts),         cmocka_unit_test(tells_tags_from_digests),
+		cmocka_unit_test(accepts_repositories),
+		cmocka_unit_test(refuses_repositories),
+		cmocka_unit_test(bounds_repositories),
+		cmocka_unit_test(checks_tags),
+		cmocka_unit_test(normalizes_hosts),
+		cmocka_unit_test(refuses_hosts),
+		cmocka_unit_test(bounds_hosts),
+		cmocka_unit_test(tells_tags_from_digests),
+		cmocka_unit_test(tells_registries_from_names),
 		cmocka_unit_test(refuses_references),
 	};
 

@@ -83,6 +83,55 @@ static void a_removed_tag_is_absent(void **state)
 	buf_release(&buf);
 }
 
+static void a_link_record_reads_back(void **state)
+{
+	struct buf buf = BUF_INIT(RECORD_MAX);
+	uint64_t size = 0;
+	int64_t stored_at = 0;
+
+	(void)state;
+	record_write_link(&buf, 9007199254740991, 1700000000123);
+	assert_string_equal(buf_string(&buf),
+			    "{\"size\":9007199254740991,\"storedAt\":1700000000123}");
+	assert_int_equal(record_read_link(buf_string(&buf), buf.length, &size, &stored_at, NULL),
+			 BW_OK);
+	assert_int_equal(size, 9007199254740991);
+	assert_int_equal(stored_at, 1700000000123);
+	buf_reset(&buf);
+	record_write_referrer(&buf, 1700000000123);
+	assert_string_equal(buf_string(&buf), "{\"storedAt\":1700000000123}");
+	buf_release(&buf);
+}
+
+static void damaged_links_are_corrupt(void **state)
+{
+	static const char *const records[] = {
+		"",
+		"{",
+		"{}",
+		"[]",
+		"{\"size\":1}",
+		"{\"storedAt\":1}",
+		"{\"size\":-1,\"storedAt\":1}",
+		"{\"size\":\"1\",\"storedAt\":1}",
+		"{\"size\":1,\"storedAt\":1}x",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		struct error error = {0};
+		uint64_t size = 42;
+		int64_t stored_at = 43;
+
+		assert_int_equal(
+			record_read_link(records[i], strlen(records[i]), &size, &stored_at, &error),
+			BW_CORRUPT);
+		assert_int_equal(error.code, BW_CORRUPT);
+		assert_int_equal(size, 42);
+		assert_int_equal(stored_at, 43);
+	}
+}
+
 /* A clock before 1970 writes a time that reads back, not a huge one. */
 static void times_are_never_negative(void **state)
 {
@@ -183,6 +232,8 @@ int main(void)
 		cmocka_unit_test(the_longest_media_type_fits),
 		cmocka_unit_test(a_tag_record_reads_back),
 		cmocka_unit_test(a_removed_tag_is_absent),
+		cmocka_unit_test(a_link_record_reads_back),
+		cmocka_unit_test(damaged_links_are_corrupt),
 		cmocka_unit_test(times_are_never_negative),
 		cmocka_unit_test(damaged_tags_are_corrupt),
 		cmocka_unit_test(damaged_manifests_are_corrupt),
