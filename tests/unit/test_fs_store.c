@@ -237,8 +237,9 @@ static void only_we_may_read_what_is_stored(void **state)
 
 static void what_lies_beside_the_objects_is_none(void **state)
 {
-	static const char *const reserved[] = {"tmp",       "tmp/x", "spool",
-					       "spool/a/b", "lock",  "lock/x"};
+	static const char *const reserved[] = {"tmp",     "tmp/x",     "spool",   "spool/a/b",
+					       "lock",    "lock/x",    "uploads", "uploads/ab/1",
+					       "journal", "journal/1", "opening"};
 	struct fixture *fixture = *state;
 	struct object_writer *writer;
 	struct object_info info;
