@@ -5,6 +5,8 @@
 #include "server/base/buf.h"
 #include "tests/support/content_fixture.h"
 
+#include <stdio.h>
+
 #define SUBJECT_MANIFEST "application/vnd.test.signature"
 
 static const char *const tags[] = {"v1", "latest"};
@@ -297,10 +299,9 @@ static void a_push_during_a_removal_is_whole(void **state)
 	assert_int_equal(remove_image(fixture), BW_OK);
 	fixture->hooks = (struct hooks){0};
 	assert_int_equal(intrusion.times, 0);
+	make_fail(&fixture->object_faults, NULL, BW_IO); /* by the index alone */
 	assert_int_equal(get_image(fixture, HERE, NULL), BW_OK);
 	assert_int_equal(content_has_repository(fixture->content, HERE, NULL), BW_OK);
-	make_fail(&fixture->object_faults, NULL, BW_IO);
-	assert_int_equal(get_image(fixture, HERE, NULL), BW_OK); /* from the index */
 	make_fail(&fixture->object_faults, NULL, BW_OK);
 }
 
@@ -327,6 +328,23 @@ static void a_tag_that_moves_on_is_not_removed(void **state)
 		assert_tag(fixture, "v1", &fixture->layer);
 		mark_complete(fixture);
 	}
+}
+
+/* The same, by the object store: it is moved after it was read. */
+static void a_tag_that_has_just_been_read_may_move(void **state)
+{
+	struct fixture *fixture = *state;
+	struct intrusion intrusion = {fixture, "open", "_tags/v1", move_the_tag, 1};
+
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	lose_index(fixture, true);
+	fixture->hooks = (struct hooks){.after = intrude, .context = &intrusion};
+	assert_int_equal(remove_image(fixture), BW_OK);
+	fixture->hooks = (struct hooks){0};
+	assert_int_equal(intrusion.times, 0);
+	assert_tag(fixture, "v1", &fixture->layer);
+	lose_index(fixture, true);
+	assert_tag(fixture, "v1", &fixture->layer);
 }
 
 /* ---- any call may fail ---- */
@@ -620,11 +638,14 @@ static void tags_are_listed_in_order(void **state)
 {
 	static const char *const names[] = {"b", "a", "a-b", "gone", "a.b", "A", "a_b", "a"};
 	struct fixture *fixture = *state;
+	char key[KEY_SIZE];
 
 	assert_tags(fixture, "", 100, "");
 	for (size_t i = 0; i < array_size(names); i++)
 		assert_int_equal(tag_to(fixture, names[i], &fixture->image), BW_OK);
 	assert_int_equal(content_remove_tag(fixture->content, HERE, "gone", NULL), BW_OK);
+	key_of_tag_version(key, HERE, "a", 3); /* an older version that was left over */
+	assert_int_equal(object_put(fixture->objects, key, "{}", 2, PUT_REPLACE, NULL), BW_OK);
 	assert_lists_of_tags(fixture);
 	mark_complete(fixture);
 	assert_lists_of_tags(fixture);
@@ -777,6 +798,32 @@ static void a_push_during_the_removal_of_the_last_one_is_in_the_catalog(void **s
 	assert_int_equal(get_image(fixture, HERE, NULL), BW_OK);
 }
 
+static void begin_a_push(struct fixture *fixture)
+{
+	char key[KEY_SIZE];
+
+	key_of_link(key, HERE, &fixture->layer);
+	assert_int_equal(object_put(fixture->objects, key, "{\"size\":20,\"storedAt\":1}", 24,
+				    PUT_REPLACE, NULL),
+			 BW_OK);
+}
+
+/* It has seen the repository in the catalog, or is about to look: the index does not
+ * know of it yet. */
+static void one_that_has_only_begun_is_in_the_catalog_too(void **state)
+{
+	struct fixture *fixture = *state;
+	struct intrusion intrusion = {fixture, "list", "/_", begin_a_push, 1};
+
+	mark_complete(fixture);
+	put_image(fixture, HERE);
+	fixture->hooks = (struct hooks){.after = intrude, .context = &intrusion};
+	assert_int_equal(remove_image(fixture), BW_OK);
+	fixture->hooks = (struct hooks){0};
+	assert_int_equal(intrusion.times, 0);
+	assert_int_equal(has(fixture, HERE), BW_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests_of_content[] = {
@@ -792,6 +839,7 @@ int main(void)
 		TEST(a_removal_during_a_push_leaves_all_or_nothing),
 		TEST(a_push_during_a_removal_is_whole),
 		TEST(a_tag_that_moves_on_is_not_removed),
+		TEST(a_tag_that_has_just_been_read_may_move),
 		TEST(a_push_may_fail_anywhere),
 		TEST(a_removal_may_fail_anywhere),
 		TEST(a_removal_by_a_complete_index_may_fail_anywhere),
@@ -809,6 +857,7 @@ int main(void)
 		TEST(the_catalog_is_listed_when_it_is_complete),
 		TEST(completeness_is_found_out),
 		TEST(a_push_during_the_removal_of_the_last_one_is_in_the_catalog),
+		TEST(one_that_has_only_begun_is_in_the_catalog_too),
 	};
 
 	return cmocka_run_group_tests(tests_of_content, NULL, NULL);
