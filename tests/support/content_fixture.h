@@ -202,6 +202,58 @@ static inline unsigned rest(struct fault_plan *plan)
 	return atomic_exchange(&plan->every, 0);
 }
 
+static const char *const image_tags[] = {"v1", "latest"};
+
+static inline void mark_complete(struct fixture *fixture)
+{
+	assert_int_equal(content_mark_complete(fixture->content, NULL), BW_OK);
+}
+
+static inline enum status push_image(struct fixture *fixture, const char *repository)
+{
+	return push_body(fixture, repository, fixture->body, image_tags, array_size(image_tags),
+			 NULL);
+}
+
+static inline enum status remove_image(struct fixture *fixture)
+{
+	return content_remove_manifest(fixture->content, HERE, &fixture->image, NULL);
+}
+
+static inline enum status tag_to(struct fixture *fixture, const char *tag,
+				 const struct digest *digest)
+{
+	struct tag_entry entry = {
+		.digest = *digest, .version = content_version(fixture->content), .stored_at = 7};
+
+	return content_put_tag(fixture->content, HERE, tag, &entry, NULL);
+}
+
+/* Lets somebody else act at a certain call of the object store. */
+struct intrusion {
+	struct fixture *fixture;
+	const char *action;
+	const char *key_part;
+	void (*act)(struct fixture *fixture);
+	unsigned times;
+};
+
+static inline void intrude(void *context, const char *action, const char *key)
+{
+	struct intrusion *intrusion = context;
+
+	if (intrusion->times == 0 || strcmp(action, intrusion->action) != 0 ||
+	    !strstr(key, intrusion->key_part))
+		return;
+	intrusion->times--;
+	intrusion->act(intrusion->fixture);
+}
+
+static inline void push_it(struct fixture *fixture)
+{
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, content_make, content_forget)
 
 #endif

@@ -377,25 +377,6 @@ static void an_unlink_may_fail_anywhere(void **state)
 
 /* ---- somebody else in between ---- */
 
-struct intrusion {
-	struct fixture *fixture;
-	const char *action;
-	const char *key_part;
-	void (*act)(struct fixture *fixture);
-	unsigned times; /* at most so often */
-};
-
-static void intrude(void *context, const char *action, const char *key)
-{
-	struct intrusion *intrusion = context;
-
-	if (intrusion->times == 0 || strcmp(action, intrusion->action) != 0 ||
-	    !strstr(key, intrusion->key_part))
-		return;
-	intrusion->times--;
-	intrusion->act(intrusion->fixture);
-}
-
 static void unlink_it(struct fixture *fixture)
 {
 	assert_int_equal(unlink_here(fixture), BW_OK);
@@ -461,7 +442,7 @@ static void a_mount_that_comes_too_late_is_absent(void **state)
 
 /* A mount that found nothing must not take away the link of a push that was
  * acknowledged meanwhile. */
-static void push_it(struct fixture *fixture)
+static void push_and_lose_bytes(struct fixture *fixture)
 {
 	remove_bytes(fixture);
 	assert_int_equal(push_bytes(fixture, HERE, BYTES, LENGTH, NULL), BW_OK);
@@ -471,7 +452,7 @@ static void push_it(struct fixture *fixture)
 static void a_failed_mount_leaves_a_push_alone(void **state)
 {
 	struct fixture *fixture = *state;
-	struct intrusion intrusion = {fixture, "put", "_layers", push_it, 1};
+	struct intrusion intrusion = {fixture, "put", "_layers", push_and_lose_bytes, 1};
 
 	store_bytes(fixture);
 	fixture->hooks = (struct hooks){.after = intrude, .context = &intrusion};
