@@ -39,14 +39,13 @@ static int bind_and_remember(int socket, const struct sockaddr *address, socklen
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
-#include "server/http/connection.h"
+#include "server/http/connection_socket.h"
 #include "server/http/inbound.h"
 #include "server/http/listen_address.h"
 #include "server/http/listener.h"
 
 #include <stdatomic.h>
 #include <sys/eventfd.h>
-#include <sys/sendfile.h>
 
 _Static_assert(HEAD_MAX_FIELDS == MG_MAX_HEADERS - 1,
 	       "the library drops the 65th field in silence: 64 are too many");
@@ -54,9 +53,6 @@ _Static_assert(HEAD_MAX_FIELDS == MG_MAX_HEADERS - 1,
 #define QUEUE_SIZE "1024"
 #define LISTEN_BACKLOG "4096"
 #define HEAD_SIZE "16384"
-
-#define LINGER_MS 1000
-#define LINGER_BYTES ((size_t)64 << 20)
 
 /* One worker's connection, as other threads may see it. */
 struct slot {
@@ -170,75 +166,9 @@ void connection_reset(struct connection *connection)
 	close(socket);
 }
 
-void connection_close_lingering(struct connection *connection)
+int connection_socket(const struct connection *connection)
 {
-	struct mg_connection *conn = unwrap(connection);
-	deadline_ms deadline = deadline_in(LINGER_MS);
-	size_t left = LINGER_BYTES;
-
-	conn->must_close = 1;
-	shutdown(conn->client.sock, SHUT_WR);
-	while (left > 0) {
-		struct pollfd wait = {.fd = conn->client.sock, .events = POLLIN};
-		ssize_t length;
-
-		if (poll(&wait, 1, (int)deadline_left_ms(deadline)) <= 0)
-			return;
-		/* thrown away where they are (tcp(7)) */
-		length = recv(conn->client.sock, NULL, left, MSG_TRUNC | MSG_DONTWAIT);
-		if (length <= 0)
-			return;
-		left -= (size_t)length;
-	}
-}
-
-static ssize_t written_or_reason(ssize_t result)
-{
-	if (result >= 0)
-		return result;
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
-}
-
-ssize_t connection_try_send(struct connection *connection, const struct iovec *pieces,
-			    int piece_count, bool more)
-{
-	struct msghdr message = {
-		.msg_iov = (struct iovec *)pieces,
-		.msg_iovlen = (size_t)piece_count,
-	};
-
-	return written_or_reason(sendmsg(unwrap(connection)->client.sock, &message,
-					 MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0)));
-}
-
-ssize_t connection_try_send_file(struct connection *connection, int file, uint64_t offset,
-				 size_t length)
-{
-	off_t at = (off_t)offset;
-	ssize_t result = sendfile(unwrap(connection)->client.sock, file, &at, length);
-
-	if (result == 0 || (result < 0 && (errno == EIO || errno == EINVAL)))
-		return CONNECTION_FILE_ENDED;
-	return written_or_reason(result);
-}
-
-void connection_wait_writable(struct connection *connection, int timeout_ms)
-{
-	struct pollfd wait = {.fd = unwrap(connection)->client.sock, .events = POLLOUT};
-
-	poll(&wait, 1, timeout_ms);
-}
-
-/* Not by poll: a draining listener shuts the reading side of what it thinks is
- * idle, which looks to poll like the client's doing. */
-bool connection_is_open(const struct connection *connection)
-{
-	struct tcp_info info;
-	socklen_t length = sizeof(info);
-
-	return getsockopt(unwrap_const(connection)->client.sock, IPPROTO_TCP, TCP_INFO, &info,
-			  &length) == 0 &&
-	       info.tcpi_state == TCP_ESTABLISHED;
+	return unwrap_const(connection)->client.sock;
 }
 
 /* ---- the body --------------------------------------------------------- */

@@ -1,9 +1,10 @@
 /*
  * One client's connection while a request of it is being answered.
  *
- * Implemented by civetweb_glue.c, which alone knows the library beneath. A
- * connection belongs to the worker thread that runs its handler; nothing here
- * may be called from another thread or after the handler returned.
+ * Implemented by civetweb_glue.c, which alone knows the library beneath, and by
+ * connection_socket.c. A connection belongs to the worker thread that runs its
+ * handler; nothing here may be called from another thread or after the handler
+ * returned.
  *
  * Writing never blocks: connection_try_* take what the socket takes, and
  * connection_wait_writable waits for more. send.h makes whole answers of it,
