@@ -22,8 +22,9 @@
  * it counts only once they are stored, and while it is there nothing removes
  * them (references.h).
  *
- * Order: a write goes to the object store first and to the index last; a
- * reader asks the index first. When the index does not have a thing or cannot
+ * Order: a write goes to the object store first and to the index last; a removal
+ * goes out of the index first, and out of it again when the store has done it
+ * (content_links.c). A reader asks the index first. When the index does not have a thing or cannot
  * tell, the object store is asked, and what it has repairs the index. A
  * failure of the index alone never makes a stored thing unreadable, and a
  * failure of the object store is never reported as absence.

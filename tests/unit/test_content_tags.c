@@ -4,7 +4,7 @@
  */
 #include "tests/support/content_fixture.h"
 
-static struct tag_entry tag_to(const struct digest *digest, uint64_t version)
+static struct tag_entry tag_version(const struct digest *digest, uint64_t version)
 {
 	return (struct tag_entry){
 		.digest = *digest, .version = version, .stored_at = 7, .validated_at = 8};
@@ -12,7 +12,7 @@ static struct tag_entry tag_to(const struct digest *digest, uint64_t version)
 
 static enum status put_tag(struct fixture *fixture, const struct digest *digest, uint64_t version)
 {
-	struct tag_entry entry = tag_to(digest, version);
+	struct tag_entry entry = tag_version(digest, version);
 
 	return content_put_tag(fixture->content, HERE, "latest", &entry, NULL);
 }
