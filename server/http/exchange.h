@@ -41,7 +41,7 @@ struct exchange {
 	int status; /* 0: nothing was sent */
 	uint64_t head_length;
 	uint64_t sent; /* bytes of head and body that were written */
-	const char *content_type; /* of the answer, or NULL */
+	const char *content_type; /* of the answer, in the arena, or NULL */
 	const char *pushed_type; /* "manifest" or "blob" for cached content, or NULL */
 	bool has_verdict;
 	enum cache_verdict verdict;

@@ -179,7 +179,10 @@ static void write_head(struct exchange *exchange, const struct response *respons
 	append_connection(buf, exchange);
 	buf_append(buf, "\r\n", 2);
 	exchange->status = response->status;
-	exchange->content_type = response->content_type;
+	/* the log outlives what the answer was made of */
+	if (response->content_type)
+		exchange->content_type = arena_strndup(&exchange->arena, response->content_type,
+						       strlen(response->content_type));
 	exchange->head_length = buf->length;
 }
 
