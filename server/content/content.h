@@ -24,10 +24,10 @@
  *
  * Order: a write goes to the object store first and to the index last; a removal
  * goes out of the index first, and out of it again when the store has done it
- * (content_links.c). A reader asks the index first. When the index does not have a thing or cannot
- * tell, the object store is asked, and what it has repairs the index. A
- * failure of the index alone never makes a stored thing unreadable, and a
- * failure of the object store is never reported as absence.
+ * (content_links.c). A reader asks the index first. When the index does not have
+ * a thing or cannot tell, the object store is asked, and what it has repairs the
+ * index. A failure of the index alone never makes a stored thing unreadable, and
+ * a failure of the object store is never reported as absence.
  *
  * Two writers of one tag: each write carries a version from content_version(),
  * which grows with the wall clock and never repeats in a process. Every version
