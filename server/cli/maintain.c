@@ -222,6 +222,7 @@ int maintain_gc(const struct maintain_options *options, const struct config *con
 	struct gc_options wanted = {
 		.remove = options->remove,
 		.upload_max_age_ms = config->uploads.max_age_ms,
+		.grace_ms = GC_GRACE_MS,
 	};
 	struct gc_summary summary = {0};
 	struct reporter reporter;

@@ -39,6 +39,8 @@
 
 #include <stdlib.h>
 
+#define LARGE_BYTES ((uint64_t)8 << 20)
+
 static enum status stat_bytes(struct content *content, const struct digest *digest,
 			      struct object_info *ret, struct error *error)
 {
@@ -188,13 +190,15 @@ enum status content_push_blob(struct content *content, const char *repository,
 			      const struct object_part *parts, size_t count, struct error *error)
 {
 	struct listed_content link = {.digest = *digest, .size = size};
+	/* A large one takes long to become a blob, and the link should be seen before
+	 * that; what a flush of its own costs is nothing beside it. */
+	enum put_mode mode = size > LARGE_BYTES ? PUT_REPLACE : PUT_REPLACE_SOON;
 	char key[KEY_SIZE];
 
 	key_of_blob(key, digest);
 	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
 		bool overtaken = false;
-		enum status status =
-			store_link(content, repository, &link, PUT_REPLACE_SOON, error);
+		enum status status = store_link(content, repository, &link, mode, error);
 
 		if (status == BW_OK)
 			status = references_settle(content, digest, 1, error);

@@ -20,6 +20,10 @@
  *     kept. Whatever the order of these four, at least one of us sees the other:
  *     either we spare the digest, or they wait until we are through with it, and
  *     then find out for themselves whether the bytes are there.
+ *   - Whoever settled before the run began, and has put off the reference to a flush
+ *     that takes longer than all of our reading, may find their bytes gone when they
+ *     settle again. They have acknowledged nothing, but must ask for the bytes once
+ *     more. So that this is rare, the reading waits for grace_ms first.
  *   - A manifest's record may be there while its body is still to come: what it
  *     lists is not known yet. Whoever stores it settles for what it lists as well,
  *     after the record and before the body. The one thing that can slip through is
@@ -53,8 +57,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SLICE_MS 2000
+#define NAP_MS 20
 
 struct gc {
 	struct content *content;
@@ -198,6 +204,19 @@ static enum status mark_and_sweep(struct gc *gc, struct error *error)
 	return status;
 }
 
+static enum status wait_for_flushes(struct gc *gc, struct error *error)
+{
+	const struct timespec nap = {.tv_nsec = NAP_MS * 1000000};
+	deadline_ms end = deadline_in(gc->options->grace_ms);
+	enum status status = task_step(&gc->alive, error);
+
+	while (status == BW_OK && !deadline_passed(end)) {
+		nanosleep(&nap, NULL);
+		status = task_step(&gc->alive, error);
+	}
+	return status;
+}
+
 static enum status remove_garbage(struct gc *gc, struct error *error)
 {
 	struct object_store *objects = content_objects(gc->content);
@@ -207,7 +226,9 @@ static enum status remove_garbage(struct gc *gc, struct error *error)
 		status = gc_run_begin(&gc->run, objects, error);
 	if (status != BW_OK)
 		return status;
-	status = mark_and_sweep(gc, error);
+	status = wait_for_flushes(gc, error);
+	if (status == BW_OK)
+		status = mark_and_sweep(gc, error);
 	gc_run_end(&gc->run);
 	return status;
 }

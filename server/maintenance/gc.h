@@ -12,7 +12,12 @@
 struct gc_options {
 	bool remove; /* false: only counts, and writes nothing at all */
 	int64_t upload_max_age_ms;
+	int64_t grace_ms; /* between announcing the run and reading references; see gc.c */
 };
+
+/* Longer than the flush of a push takes. Shorter is as safe, and makes more pushes
+ * try again. */
+#define GC_GRACE_MS 2000
 
 enum gc_stage { GC_UPLOADS, GC_MARKING, GC_SWEEPING, GC_ENDED };
 
