@@ -2,12 +2,14 @@
  * Removing a manifest, with the tags that point to it. Where the process may die:
  *
  *   after the index           nothing: the next read repairs it
- *   after the record          it can no longer be read by digest, unless a reader has
- *                             put it back into the index and died as well. Tags that
- *                             point to it are left and answer "not found"; its
- *                             referrer's record lists nothing without it. Repeating
- *                             the removal removes both
- *   after the tags            the new state
+ *   after the tags            it can be read by digest alone
+ *   after the record          the new state, unless a reader has put it back into the
+ *                             index and died as well. Its referrer's record lists
+ *                             nothing without it; repeating the removal removes it
+ *
+ * The tags go first, because one that is left behind would come back to life with the
+ * next push of the same manifest. They are looked for once more afterwards: a push
+ * that stored its tags in between has seen the record and counts on us.
  *
  * The index is told twice, before and after: see content_unlink_blob().
  */
@@ -134,6 +136,13 @@ static enum status untag_stored(struct content *content, const char *repository,
 	return status;
 }
 
+static enum status untag_where_listed(struct content *content, const char *repository,
+				      const struct digest *digest, struct error *error)
+{
+	return content_is_complete(content) ? untag_indexed(content, repository, digest, error)
+					    : untag_stored(content, repository, digest, error);
+}
+
 static enum status remove_records(struct content *content, const char *repository,
 				  const struct digest *digest, const struct digest *subject,
 				  struct error *error)
@@ -180,13 +189,15 @@ enum status content_remove_manifest(struct content *content, const char *reposit
 		status = metadata_remove_manifest(content->metadata, repository, digest, error);
 	if (status != BW_OK)
 		return status;
-	status = remove_records(content, repository, digest, &subject, error);
+	status = untag_where_listed(content, repository, digest, error);
+	if (status == BW_OK)
+		status = remove_records(content, repository, digest, &subject, error);
 	if (status != BW_OK) { /* if it is still there, lists should say so */
 		content_sync_manifest(content, repository, digest, NULL);
 		return status;
 	}
-	status = content_is_complete(content) ? untag_indexed(content, repository, digest, error)
-					      : untag_stored(content, repository, digest, error);
+	/* of a push that looked for the record while it was still there */
+	status = untag_where_listed(content, repository, digest, error);
 	if (status == BW_OK)
 		status = metadata_remove_manifest(content->metadata, repository, digest, error);
 	if (status == BW_OK)

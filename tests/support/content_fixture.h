@@ -233,17 +233,28 @@ static inline enum status tag_to(struct fixture *fixture, const char *tag,
 struct intrusion {
 	struct fixture *fixture;
 	const char *action;
-	const char *key_part;
+	const char *key_part; /* with a '$' behind it: at the key's end */
 	void (*act)(struct fixture *fixture);
 	unsigned times;
 };
+
+static inline bool key_matches(const char *key, const char *part)
+{
+	size_t length = strlen(part);
+	size_t key_length = strlen(key);
+
+	if (length == 0 || part[length - 1] != '$')
+		return strstr(key, part) != NULL;
+	length--;
+	return key_length >= length && memcmp(key + key_length - length, part, length) == 0;
+}
 
 static inline void intrude(void *context, const char *action, const char *key)
 {
 	struct intrusion *intrusion = context;
 
 	if (intrusion->times == 0 || strcmp(action, intrusion->action) != 0 ||
-	    !strstr(key, intrusion->key_part))
+	    !key_matches(key, intrusion->key_part))
 		return;
 	intrusion->times--;
 	intrusion->act(intrusion->fixture);

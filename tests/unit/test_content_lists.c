@@ -359,7 +359,7 @@ static void completeness_is_found_out(void **state)
 static void a_push_during_the_removal_of_the_last_one_is_in_the_catalog(void **state)
 {
 	struct fixture *fixture = *state;
-	struct intrusion intrusion = {fixture, "list", "/_", push_it, 1};
+	struct intrusion intrusion = {fixture, "list", "/_$", push_it, 1};
 
 	mark_complete(fixture);
 	assert_int_equal(push_image(fixture, HERE), BW_OK);
@@ -386,7 +386,7 @@ static void begin_a_push(struct fixture *fixture)
 static void one_that_has_only_begun_is_in_the_catalog_too(void **state)
 {
 	struct fixture *fixture = *state;
-	struct intrusion intrusion = {fixture, "list", "/_", begin_a_push, 1};
+	struct intrusion intrusion = {fixture, "list", "/_$", begin_a_push, 1};
 
 	mark_complete(fixture);
 	put_image(fixture, HERE);
