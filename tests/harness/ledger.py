@@ -82,7 +82,12 @@ class SharedTag:
 class Writer:
     """Pushes into a repository that is its own, one request after the other."""
 
-    def __init__(self, server, name, pool, shared, seed):
+    # What it does how often; other weights may be given.
+    WEIGHTS = {"push_blob": 4, "push_image": 5, "move_tag": 3, "begin_upload": 3, "continue_upload": 6,
+               "mount": 3, "delete_tag": 1, "delete_manifest": 1, "delete_blob": 2, "push_shared": 2}
+
+    def __init__(self, server, name, pool, shared, seed, **weights):
+        self.weights = {**self.WEIGHTS, **weights}
         self.server, self.name, self.pool, self.shared = server, name, pool, shared
         self.chance = random.Random(f"{seed}/{name}")
         self.allowed = {}       # ("blob" | "manifest" | "tag", name) -> states
@@ -134,10 +139,8 @@ class Writer:
     # What it does
 
     def step(self):
-        self.chance.choices(
-            [self.push_blob, self.push_image, self.move_tag, self.begin_upload, self.continue_upload,
-             self.mount, self.delete_tag, self.delete_manifest, self.delete_blob, self.push_shared],
-            [4, 5, 3, 3, 6, 3, 1, 1, 2, 2])[0]()
+        name, = self.chance.choices(list(self.weights), self.weights.values())
+        getattr(self, name)()
 
     def push_blob(self, content=None):
         if content is None:
