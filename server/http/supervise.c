@@ -71,6 +71,7 @@ static void warn_of_restart_keys(const struct config *old, const struct config *
 	warn_if_changed("http.adminAddress",
 			strcmp(old->http.admin_address, new->http.admin_address) != 0);
 	warn_if_changed("http.threads", old->http.threads != new->http.threads);
+	warn_if_changed("uploads.maxAge", old->uploads.max_age_ms != new->uploads.max_age_ms);
 	warn_if_changed("storage.filesystem.rootDirectory",
 			strcmp(old->storage.root_directory, new->storage.root_directory) != 0);
 	warn_if_changed("metadata.sqlite.path",

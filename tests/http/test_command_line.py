@@ -11,7 +11,8 @@ from fakes import faults, images
 from harness.samples import EVERYTHING
 from harness.server import NAME
 
-COMMANDS = ["serve", "check-config", "schema", "client-config", "warm", "version"]
+COMMANDS = ["serve", "check-config", "schema", "client-config", "warm", "gc", "scrub", "reindex",
+            "version"]
 
 
 def test_version(command):
@@ -40,7 +41,11 @@ def test_help_of_each(command, name):
 @pytest.mark.parametrize("arguments", [
     [], ["nonsense"], ["serve", "--nonsense"], ["serve", "extra"], ["serve", "--config"],
     ["client-config"], ["client-config", "nonsense"], ["warm"], ["version", "extra"],
-    ["check-config", "a", "b"], ["schema", "--nonsense"]])
+    ["check-config", "a", "b"], ["schema", "--nonsense"],
+    ["gc"], ["gc", "--dry-run", "--delete"], ["gc", "--dry-run", "extra"], ["gc", "--quarantine"],
+    ["gc", "--delete", "--output", "xml"], ["gc", "--delete", "--output"], ["scrub", "--rate", "fast"],
+    ["scrub", "--rate", "0"], ["scrub", "--delete"], ["reindex", "everything"],
+    ["reindex", "--output", "yaml"]])
 def test_usage(command, arguments):
     done = command(*arguments)
     assert done.returncode == 2, done
@@ -98,6 +103,13 @@ def test_client_config_follows_the_external_url(command, config):
     for runtime in ("containerd", "docker", "podman"):
         said = command("client-config", runtime, "-c", config).stdout
         assert "cache.example" in said and "127.0.0.1:5055" not in said
+
+
+@pytest.mark.parametrize("name", ["gc --dry-run", "scrub", "reindex"])
+def test_commands_of_the_stores_need_a_good_configuration(command, tmp_path, name):
+    (tmp_path / "bad.yaml").write_text("version: 1\nuploads: {maxAge: never}\n")
+    done = command(*name.split(), "-c", "bad.yaml")
+    assert done.returncode == 78 and "uploads.maxAge" in done.stderr
 
 
 def test_short_option(command, config):

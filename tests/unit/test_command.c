@@ -43,9 +43,24 @@ static const struct command plain = {
 	.example = "plain",
 	.run = record,
 };
-static const struct command *const commands[] = {
-	&fetch,          &plain, &command_check_config, &command_schema, &command_client_config,
-	&command_version};
+static const struct command_option tidy_options[] = {
+	{"dry-run", NULL, "only tell"},
+	{"rate", "SIZE", "not faster than that"},
+};
+static const struct command tidy = {
+	.name = "tidy",
+	.summary = "Tidy up",
+	.help = "Tidies up.\n",
+	.example = "tidy --dry-run",
+	.takes_config = true,
+	.options = tidy_options,
+	.option_count = array_size(tidy_options),
+	.run = record,
+};
+static const struct command *const commands[] = {&fetch,          &plain,
+						 &tidy,           &command_check_config,
+						 &command_schema, &command_client_config,
+						 &command_version};
 
 struct called {
 	char *folder;
@@ -150,6 +165,20 @@ static void without_the_option_there_is_no_file(void **state)
 	assert_null(seen.config_path);
 }
 
+static void options_of_its_own_are_known_by_their_names(void **state)
+{
+	assert_int_equal(call(state, "tidy"), 0);
+	assert_null(command_option(&seen, "dry-run"));
+	assert_null(command_option(&seen, "rate"));
+	assert_int_equal(call(state, "tidy --dry-run -c f"), 0);
+	assert_string_equal(command_option(&seen, "dry-run"), "");
+	assert_null(command_option(&seen, "rate"));
+	assert_int_equal(call(state, "tidy --rate=5MB"), 0);
+	assert_non_null(command_option(&seen, "rate"));
+	assert_null(command_option(&seen, "dry-run"));
+	assert_null(command_option(&seen, "no such option"));
+}
+
 static void wrong_calls_end_with_2_and_run_nothing(void **state)
 {
 	static const struct {
@@ -165,6 +194,10 @@ static void wrong_calls_end_with_2_and_run_nothing(void **state)
 		{"fetch a -c", "the option -c needs a value"},
 		{"plain x", "unexpected \"x\""},
 		{"plain -c f", "it reads no configuration"},
+		{"tidy --rate", "the option --rate needs a value"},
+		{"tidy --dry-run=yes", "takes no value"},
+		{"tidy --platform x", "there is no option --platform"},
+		{"fetch a --dry-run", "there is no option --dry-run"},
 		{"plian", "there is no command \"plian\"; did you mean \"plain\"?"},
 		{"something", "there is no command \"something\"\n"},
 		{"help something", "there is no command \"something\"\n"},
@@ -260,6 +293,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_OUTPUT(options_and_operands_come_in_any_order),
 		WITH_OUTPUT(without_the_option_there_is_no_file),
+		WITH_OUTPUT(options_of_its_own_are_known_by_their_names),
 		WITH_OUTPUT(wrong_calls_end_with_2_and_run_nothing),
 		WITH_OUTPUT(every_command_has_help_with_an_example),
 		WITH_OUTPUT(the_version_is_printed),
