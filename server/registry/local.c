@@ -3,6 +3,24 @@
 #include "server/content/content.h"
 #include "server/registry/failure.h"
 
+static bool no_repository(const struct target *target, struct api_failure *failure)
+{
+	return failure_set(failure, 404, API_NAME_UNKNOWN,
+			   "no repository \"%s\" here, and its name leads to no upstream",
+			   target->stored);
+}
+
+/* Whether the whole repository is unknown is worth a question only to whom nothing
+ * was found for; when that cannot be told, what is known is said. */
+static bool no_manifest(struct registry *registry, const struct target *target,
+			const struct reference *reference, struct api_failure *failure)
+{
+	if (content_has_repository(registry->content, target->stored, NULL) == BW_ABSENT)
+		return no_repository(target, failure);
+	return failure_set(failure, 404, API_MANIFEST_UNKNOWN, "no manifest \"%s\" in \"%s\"",
+			   reference->text, target->stored);
+}
+
 bool local_get_manifest(struct registry *registry, const struct target *target,
 			const struct reference *reference, struct manifest_view **ret_view,
 			struct api_failure *failure)
@@ -13,10 +31,7 @@ bool local_get_manifest(struct registry *registry, const struct target *target,
 		cache_get_local_manifest(registry->cache, &source, reference, ret_view, &error);
 
 	if (status == BW_ABSENT)
-		return failure_set(failure, 404, API_MANIFEST_UNKNOWN,
-				   "no manifest \"%s\" in \"%s\", a local repository: its name "
-				   "leads to no upstream",
-				   reference->text, target->stored);
+		return no_manifest(registry, target, reference, failure);
 	return status == BW_OK ||
 	       failure_from_stores(failure, status, &error, API_MANIFEST_UNKNOWN);
 }
@@ -82,8 +97,6 @@ bool local_exists(struct registry *registry, const struct target *target,
 	enum status status = content_has_repository(registry->content, target->stored, &error);
 
 	if (status == BW_ABSENT)
-		return failure_set(failure, 404, API_NAME_UNKNOWN,
-				   "no repository \"%s\" here, and its name leads to no upstream",
-				   target->stored);
+		return no_repository(target, failure);
 	return status == BW_OK || failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
 }

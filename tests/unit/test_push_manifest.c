@@ -92,7 +92,10 @@ static const char *read_by(struct registry *registry, const struct target *targe
 	enum cache_verdict verdict;
 
 	if (!registry_get_manifest(registry, target, reference, false, &view, &verdict, &failure)) {
-		assert_failed(404, API_MANIFEST_UNKNOWN);
+		bool exists =
+			content_has_repository(push->world->content, target->stored, NULL) == BW_OK;
+
+		assert_failed(404, exists ? API_MANIFEST_UNKNOWN : API_NAME_UNKNOWN);
 		return NULL;
 	}
 	assert_int_equal(verdict, CACHE_LOCAL);
