@@ -1,5 +1,7 @@
 """Real clients against Breakwater, with Debian's docker-registry as its upstream."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ def hello():
     """An image that says hello, made of Debian's static busybox."""
     files = {"bin/busybox": Path("/bin/busybox").read_bytes(), "pad": images.random_bytes(3 << 20, "pad")}
     return images.runnable(files, ["/bin/busybox", "echo", HELLO])
+
+
+@pytest.fixture
+def short_path():
+    """Sockets, and podman's own folders, may have paths of some fifty characters only."""
+    folder = Path(tempfile.mkdtemp(prefix="bw-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from harness.tools import tool
+
 # Some other docker may come first in PATH.
 DOCKER = "/usr/bin/docker"
 
@@ -19,10 +21,10 @@ class Failed(AssertionError):
     pass
 
 
-def run(*command, timeout=90, environment=None):
+def run(*command, timeout=90, environment=None, folder=None):
     """Its output; Failed, with everything it said, when it did not exit with 0."""
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=timeout, check=False,
+                          capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
                           env={**os.environ, "NO_COLOR": "1", **(environment or {})})
     if done.returncode != 0:
         raise Failed(f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -154,8 +156,19 @@ class Dockerd(Daemon):
     def run(self, image):
         return self.docker("run", "--rm", "--pull", "never", "--network", "none", image)
 
+    def push(self, source, target):
+        """Gives what it has another name, and pushes that."""
+        self.docker("tag", source, target)
+        return self.docker("push", target)
+
     def remove(self, image):
         self.docker("image", "rm", "--force", image)
+        assert self.docker("image", "ls", "--all", "--quiet") == ""
+
+    def remove_all(self):
+        """Whatever it is called: the next pull has to fetch everything."""
+        for identifier in set(self.docker("image", "ls", "--all", "--quiet").split()):
+            self.docker("image", "rm", "--force", identifier)
         assert self.docker("image", "ls", "--all", "--quiet") == ""
 
 
@@ -184,13 +197,74 @@ class Podman:
         return self.podman("run", "--rm", "--pull", "never", "--network", "none",
                            "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", image)
 
+    def push(self, source, target):
+        self.podman("tag", source, target)
+        return self.podman("push", "--tls-verify=false", target)
+
     def remove(self, image):
         self.podman("rmi", "--force", image)
         assert self.podman("images", "--all", "--quiet") == ""
 
+    def remove_all(self):
+        self.podman("rmi", "--all", "--force")
+        assert self.podman("images", "--all", "--quiet") == ""
 
-def skopeo_copy(source, target):
-    return run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", source, target)
+
+class Buildah:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        release_mounts(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def buildah(self, *words):
+        return run("buildah", "--root", self.folder / "root", "--runroot", self.folder / "run",
+                   "--storage-driver", "vfs", *words)
+
+    def pull(self, image):
+        return self.buildah("pull", "--tls-verify=false", image)
+
+    def push(self, source, target):
+        return self.buildah("push", "--tls-verify=false", source, f"docker://{target}")
+
+    def remove_all(self):
+        self.buildah("rmi", "--all", "--force")
+        assert self.buildah("images", "--all", "--quiet") == ""
+
+
+class Oras:
+    """Without a login of somebody's."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True)
+
+    def oras(self, verb, *words):
+        return run(tool("oras"), *verb.split(), *words, folder=self.folder,
+                   environment={"HOME": str(self.folder), "DOCKER_CONFIG": str(self.folder)})
+
+    def json(self, verb, *words):
+        return json.loads(self.oras(verb, *words, "--format", "json"))
+
+
+class Crane:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True)
+
+    def crane(self, *words):
+        return run(tool("crane"), "--insecure", *words, folder=self.folder,
+                   environment={"HOME": str(self.folder), "DOCKER_CONFIG": str(self.folder)})
+
+
+def skopeo_copy(source, target, *options):
+    return run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false",
+               "--dest-tls-verify=false", *options, source, target)
 
 
 def skopeo_inspect(source):

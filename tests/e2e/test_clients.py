@@ -2,9 +2,6 @@
 everything that the client had kept."""
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -27,14 +24,6 @@ def pull_run_and_survive(engine, image, outage):
     engine.pull(image)
     assert HELLO in engine.run(image)
     engine.remove(image)
-
-
-@pytest.fixture
-def short_path():
-    """Sockets, and podman's own folders, may have paths of some fifty characters only."""
-    folder = Path(tempfile.mkdtemp(prefix="bw-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
