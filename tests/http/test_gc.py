@@ -199,7 +199,7 @@ def test_collections_beside_pushes_deletions_and_mounts(server, command):
         return rounds
 
     tasks = [start_task(collect), *(start_task(lambda name=name: work(name)) for name in "abc")]
-    ends = time.monotonic() + float(os.environ.get("BREAKWATER_GC_SECONDS", "8"))
+    ends = time.monotonic() + float(os.environ.get("GC_TEST_SECONDS", "8"))
     while time.monotonic() < ends and all(task.running() for task in tasks):
         time.sleep(0.1)
     stop.set()
