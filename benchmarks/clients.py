@@ -72,6 +72,48 @@ def first_byte_ms(connection, path):
     return elapsed * 1000
 
 
+def ask(connection, method, path, body=b"", headers=None):
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    text = response.read()
+    if response.status not in (201, 202):
+        raise SystemExit(f"{method} {path}: {response.status} {text[:500]}")
+    return response
+
+
+def push_blob(server, connection, name, digest, content):
+    """POST, then all of it in one PUT, as most clients do."""
+    location = ask(connection, "POST", f"/v2/{name}/blobs/uploads/").headers["Location"]
+    path = location.partition(f":{server.port}")[2] or location
+    ask(connection, "PUT", f"{path}{'&' if '?' in path else '?'}digest={digest}", content,
+        {"Content-Type": "application/octet-stream"})
+
+
+def push_blobs(server, name, blobs):
+    """Seconds until the last of them was acknowledged, one after the other."""
+    connection = connect(server)
+    began = time.perf_counter()
+    for digest, content in blobs:
+        push_blob(server, connection, name, digest, content)
+    elapsed = time.perf_counter() - began
+    connection.close()
+    return elapsed
+
+
+def push_images(server, images):
+    """The same of whole images."""
+    connection = connect(server)
+    began = time.perf_counter()
+    for image in images:
+        for digest, content in image.blobs.items():
+            push_blob(server, connection, image.name, digest, content)
+        ask(connection, "PUT", f"/v2/{image.name}/manifests/{image.tag}", image.manifest,
+            {"Content-Type": MANIFEST_TYPE})
+    elapsed = time.perf_counter() - began
+    connection.close()
+    return elapsed
+
+
 def pull(server, image, parallel=3):
     """Seconds from the first request to the last byte. Three downloads at once,
     as containerd and Docker do unless told otherwise."""

@@ -14,6 +14,13 @@ def digest_of(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def distinct_blobs(size, count):
+    """(digest, bytes), no two of them alike."""
+    filling = os.urandom(size - 16)
+    contents = [os.urandom(16) + filling for _ in range(count)]
+    return [(digest_of(content), content) for content in contents]
+
+
 @dataclass
 class Image:
     name: str
@@ -32,7 +39,7 @@ class Image:
 
 def make_image(name, sizes, tag="latest", manifest_size=None):
     """An image with layers of these sizes; its manifest padded to `manifest_size`."""
-    config = json.dumps({"architecture": "amd64", "os": "linux", "name": name}).encode()
+    config = json.dumps({"architecture": "amd64", "os": "linux", "name": f"{name}:{tag}"}).encode()
     layers = [os.urandom(size) for size in sizes]
 
     def descriptor(content, kind):

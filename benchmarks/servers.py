@@ -192,23 +192,3 @@ http: {{addr: "127.0.0.1:{self.port}"}}
 
     def command(self):
         return ["docker-registry", "serve", self.folder / "config.yml"]
-
-    def push(self, image):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-
-        def ask(method, path, body=b"", headers=None, expect=(201, 202)):
-            connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            text = response.read()
-            if response.status not in expect:
-                raise SystemExit(f"docker-registry: {method} {path}: {response.status} {text[:300]}")
-            return response
-
-        for digest, content in image.blobs.items():
-            location = ask("POST", f"/v2/{image.name}/blobs/uploads/").headers["Location"]
-            path = location.partition(f":{self.port}")[2] or location
-            ask("PUT", f"{path}&digest={digest}", content,
-                {"Content-Type": "application/octet-stream"})
-        ask("PUT", f"/v2/{image.name}/manifests/{image.tag}", image.manifest,
-            {"Content-Type": MANIFEST_TYPE})
-        connection.close()
