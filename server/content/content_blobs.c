@@ -120,6 +120,23 @@ static bool is_damaged(struct content *content, const struct digest *digest,
 	return rehash(digest, reader, NULL) == BW_CORRUPT;
 }
 
+/* Finding damage takes as long as reading the object does. A push may have put good
+ * bytes in its place meanwhile, and have been told so. */
+static enum status remove_unless_replaced(struct content *content, const char *key,
+					  const struct object_info *found, struct error *error)
+{
+	struct object_info now;
+	enum status status = object_stat(content->objects, key, &now, error);
+
+	if (status != BW_OK)
+		return status;
+	if (now.size != found->size || now.stored_at != found->stored_at)
+		return error_set(error, BW_UNAVAILABLE, "%s was damaged, and is replaced by now",
+				 key);
+	status = object_remove(content->objects, key, error);
+	return status == BW_OK ? error_set(error, BW_ABSENT, "%s was damaged", key) : status;
+}
+
 enum status content_open_blob(struct content *content, const struct digest *digest,
 			      const uint64_t *listed_size, struct object_reader **ret_reader,
 			      struct error *error)
@@ -131,10 +148,8 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 	key_of_blob(key, digest);
 	status = object_open(content->objects, key, &reader, error);
 	if (status == BW_OK && is_damaged(content, digest, reader, listed_size)) {
+		status = remove_unless_replaced(content, key, &reader->info, error);
 		object_close(reader);
-		status = object_remove(content->objects, key, error);
-		if (status == BW_OK)
-			status = error_set(error, BW_ABSENT, "%s was damaged", key);
 	}
 	if (status == BW_ABSENT)
 		content_forget_blob(content, digest);

@@ -419,6 +419,32 @@ static void a_push_gives_up_at_last(void **state)
 	assert_false(index_has_link(fixture));
 }
 
+static void push_them(struct fixture *fixture)
+{
+	assert_int_equal(push_bytes(fixture, HERE, BYTES, LENGTH, NULL), BW_OK);
+}
+
+/* A reader finds the object cut; by the time it knows, a push has put it right. */
+static void a_reader_of_damaged_bytes_spares_those_pushed_since(void **state)
+{
+	struct fixture *fixture = *state;
+	struct intrusion intrusion = {fixture, "open", "blobs/", push_them, 1};
+	struct digest digest = digest_of_bytes();
+	const uint64_t size = LENGTH;
+	struct object_reader *reader;
+	char key[KEY_SIZE];
+
+	key_of_blob(key, &digest);
+	assert_int_equal(object_put(fixture->objects, key, BYTES, LENGTH - 1, PUT_REPLACE, NULL),
+			 BW_OK);
+	fixture->hooks = (struct hooks){.after = intrude, .context = &intrusion};
+	lose_index(fixture, false);
+	assert_int_equal(content_open_blob(fixture->content, &digest, &size, &reader, NULL),
+			 BW_UNAVAILABLE);
+	assert_int_equal(intrusion.times, 0);
+	assert_whole(fixture, HERE);
+}
+
 static void collect_it(struct fixture *fixture)
 {
 	struct digest digest = digest_of_bytes();
@@ -498,6 +524,7 @@ int main(void)
 		TEST(a_repair_does_not_undo_a_removal),
 		TEST(a_push_outlives_a_removal),
 		TEST(a_push_gives_up_at_last),
+		TEST(a_reader_of_damaged_bytes_spares_those_pushed_since),
 		TEST(a_mount_that_comes_too_late_is_absent),
 		TEST(a_failed_mount_leaves_a_push_alone),
 		TEST(a_repair_does_not_promise_what_is_gone),
