@@ -3,8 +3,12 @@
 For every name there is a set of states that the server may be in. Before a request
 the new state is added; its acknowledgement leaves only that one; an error answer
 takes it back; a connection that broke leaves both. What a check finds is what is
-true from then on, as long as there is an index: a write that was cut off may have
-reached the object store, whose word counts when the index is lost.
+true from then on.
+
+But a write that was cut off may have reached the object store and not the index.
+It may take effect later, until something else is acknowledged for that name: a tag's
+when the index is lost, or when the manifest is deleted that the index has it point
+to; a blob's link when somebody else has pushed the bytes that it lacks.
 """
 
 import contextlib
@@ -84,7 +88,7 @@ class Writer:
 
     # What it does how often; other weights may be given.
     WEIGHTS = {"push_blob": 4, "push_image": 5, "move_tag": 3, "begin_upload": 3, "continue_upload": 6,
-               "mount": 3, "delete_tag": 1, "delete_manifest": 1, "delete_blob": 2, "push_shared": 2}
+               "mount": 3, "delete_tag": 2, "delete_manifest": 2, "delete_blob": 5, "push_shared": 2}
 
     def __init__(self, server, name, pool, shared, seed, **weights):
         self.weights = {**self.WEIGHTS, **weights}
@@ -97,6 +101,7 @@ class Writer:
         self.uploads = []       # Pending
         self.neighbours = []    # Writers to mount from
         self.acknowledged = 0
+        self.doing = None
         self.connect()
 
     def connect(self):
@@ -114,13 +119,14 @@ class Writer:
         return next(iter(states)) if len(states) == 1 else None
 
     @contextlib.contextmanager
-    def change(self, *changes):
-        """(kind, name, new state): in doubt until the block has asked and says accept()."""
+    def change(self, *changes, spared=()):
+        """(kind, name, new state): in doubt until the block has asked and says accept().
+        `spared`: what does not undo a write that was cut off."""
         before = {change[:2]: self.states(*change[:2]) for change in changes}
         for kind, name, state in changes:
             self.allowed[kind, name] = before[kind, name] | {state}
             self.touched.add((kind, name))
-            self.history[kind, name].append(f"to be {state}")
+            self.history[kind, name].append(f"{self.doing}: to be {state}")
 
         def accept(response, status, refused=()):
             for kind, name, _ in changes:
@@ -129,7 +135,10 @@ class Writer:
                 self.acknowledged += 1
                 for kind, name, state in changes:
                     self.allowed[kind, name] = {state}
-                    self.unfinished.pop((kind, name), None)
+                    if (kind, name) in spared:
+                        self.allowed[kind, name] |= self.unfinished.get((kind, name), set())
+                    else:
+                        self.unfinished.pop((kind, name), None)
                 return True
             assert response.status in refused, (status, changes, response)
             self.allowed.update(before)
@@ -140,6 +149,7 @@ class Writer:
 
     def step(self):
         name, = self.chance.choices(list(self.weights), self.weights.values())
+        self.doing = name
         getattr(self, name)()
 
     def push_blob(self, content=None):
@@ -234,7 +244,7 @@ class Writer:
             return
         digest = self.chance.choice(known)
         tags = [("tag", tag, None) for tag in TAGS if digest in self.states("tag", tag)]
-        with self.change(("manifest", digest, None), *tags) as accept:
+        with self.change(("manifest", digest, None), *tags, spared=[tag[:2] for tag in tags]) as accept:
             accept(self.repository.delete_manifest(digest), 202,
                    refused=(404,) if self.sure("manifest", digest) is None else ())
 
@@ -254,8 +264,10 @@ class Writer:
             allowed = self.allowed[kind, name]
             unfinished = self.unfinished.setdefault((kind, name), set())
             unfinished |= allowed - {found}
-            if not indexed:
+            if not indexed or kind == "blob":
                 allowed = allowed | unfinished
+            if kind == "tag" and any(None in self.states("manifest", digest) for digest in allowed):
+                allowed = allowed | {None}      # it points to what was deleted since
             past = self.history[kind, name]
             past.append(f"found {found}")
             assert found in allowed, \
