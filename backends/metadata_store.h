@@ -35,6 +35,9 @@ struct tag_entry {
 	uint64_t version; /* grows with every write of the tag; see put_tag */
 	int64_t stored_at; /* when the tag began to point here */
 	int64_t validated_at; /* when its upstream last said so; 0: never (rebuilt) */
+	/* From get_tag: the highest version that begin_tag told of and that put_tag
+	 * has not brought yet; 0: none. put_tag ignores it. */
+	uint64_t pending;
 };
 
 /* A manifest as its repository holds it. Bodies are at most 4 MiB. */
@@ -110,6 +113,12 @@ struct metadata_store_ops {
 	 * writers, and what keeps a repair from undoing a newer write. */
 	enum status (*put_tag)(struct metadata_store *store, const char *repository,
 			       const char *tag, const struct tag_entry *entry, struct error *error);
+	/* Notes that a write (or a removal) of that version begins, so that nobody
+	 * takes the entry for the truth should it never end: see `pending`. A tag that
+	 * is not there, or is as new, is left as it is. Unlike other changes, a power
+	 * cut does not take this one, nor remove_link and remove_manifest. */
+	enum status (*begin_tag)(struct metadata_store *store, const char *repository,
+				 const char *tag, uint64_t version, struct error *error);
 	/* Sets validated_at if the tag still has `version`; BW_CONFLICT otherwise. */
 	enum status (*touch_tag)(struct metadata_store *store, const char *repository,
 				 const char *tag, uint64_t version, int64_t validated_at,
@@ -256,6 +265,12 @@ static inline enum status metadata_put_tag(struct metadata_store *store, const c
 					   struct error *error)
 {
 	return store->ops->put_tag(store, repository, tag, entry, error);
+}
+
+static inline enum status metadata_begin_tag(struct metadata_store *store, const char *repository,
+					     const char *tag, uint64_t version, struct error *error)
+{
+	return store->ops->begin_tag(store, repository, tag, version, error);
 }
 
 static inline enum status metadata_touch_tag(struct metadata_store *store, const char *repository,

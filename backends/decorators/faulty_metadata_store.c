@@ -45,6 +45,15 @@ static enum status faulty_touch_tag(struct metadata_store *base, const char *rep
 					   validated_at, error);
 }
 
+static enum status faulty_begin_tag(struct metadata_store *base, const char *repository,
+				    const char *tag, uint64_t version, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "begin_tag", error);
+
+	return status ? status
+		      : metadata_begin_tag(faulty(base)->inner, repository, tag, version, error);
+}
+
 static enum status faulty_remove_tag(struct metadata_store *base, const char *repository,
 				     const char *tag, uint64_t version, struct error *error)
 {
@@ -327,6 +336,7 @@ static const struct metadata_store_ops faulty_ops = {
 	.get_tag = faulty_get_tag,
 	.put_tag = faulty_put_tag,
 	.touch_tag = faulty_touch_tag,
+	.begin_tag = faulty_begin_tag,
 	.remove_tag = faulty_remove_tag,
 	.list_tags = faulty_list_tags,
 	.get_manifest = faulty_get_manifest,

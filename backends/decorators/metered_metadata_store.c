@@ -51,6 +51,15 @@ static enum status metered_touch_tag(struct metadata_store *base, const char *re
 				      error));
 }
 
+static enum status metered_begin_tag(struct metadata_store *base, const char *repository,
+				     const char *tag, uint64_t version, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "begin_tag", start,
+		   metadata_begin_tag(metered(base)->inner, repository, tag, version, error));
+}
+
 static enum status metered_remove_tag(struct metadata_store *base, const char *repository,
 				      const char *tag, uint64_t version, struct error *error)
 {
@@ -342,6 +351,7 @@ static const struct metadata_store_ops metered_ops = {
 	.get_tag = metered_get_tag,
 	.put_tag = metered_put_tag,
 	.touch_tag = metered_touch_tag,
+	.begin_tag = metered_begin_tag,
 	.remove_tag = metered_remove_tag,
 	.list_tags = metered_list_tags,
 	.get_manifest = metered_get_manifest,

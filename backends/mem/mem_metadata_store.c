@@ -90,6 +90,7 @@ static enum status mem_put_tag(struct metadata_store *base, const char *reposito
 	struct mem_metadata_store *store = mem_store(base);
 	enum status status = mem_in_range(entry->version, error);
 	const struct tag_entry *old;
+	struct tag_entry taken = *entry;
 	char *key;
 	bool newer;
 
@@ -99,12 +100,33 @@ static enum status mem_put_tag(struct metadata_store *base, const char *reposito
 	pthread_mutex_lock(&store->lock);
 	old = sorted_table_get(&store->tags, key);
 	newer = !old || old->version < entry->version;
+	taken.pending = old && old->pending > entry->version ? old->pending : 0;
 	if (newer)
-		sorted_table_put(&store->tags, key, xmemdup(entry, sizeof(*entry)));
+		sorted_table_put(&store->tags, key, xmemdup(&taken, sizeof(taken)));
 	pthread_mutex_unlock(&store->lock);
 	free(key);
 	if (!newer)
 		return error_set(error, BW_CONFLICT, "a version that is as new is in place");
+	return BW_OK;
+}
+
+static enum status mem_begin_tag(struct metadata_store *base, const char *repository,
+				 const char *tag, uint64_t version, struct error *error)
+{
+	struct mem_metadata_store *store = mem_store(base);
+	enum status status = mem_in_range(version, error);
+	struct tag_entry *entry;
+	char *key;
+
+	if (status)
+		return status;
+	key = xasprintf("%s" JOIN "%s", repository, tag);
+	pthread_mutex_lock(&store->lock);
+	entry = sorted_table_get(&store->tags, key);
+	if (entry && entry->version < version && entry->pending < version)
+		entry->pending = version;
+	pthread_mutex_unlock(&store->lock);
+	free(key);
 	return BW_OK;
 }
 
@@ -307,6 +329,7 @@ static const struct metadata_store_ops mem_ops = {
 	.name = "memory",
 	.get_tag = mem_get_tag,
 	.put_tag = mem_put_tag,
+	.begin_tag = mem_begin_tag,
 	.touch_tag = mem_touch_tag,
 	.remove_tag = mem_remove_tag,
 	.list_tags = mem_list_tags,

@@ -135,9 +135,15 @@ enum status sqlite_begin(struct sqlite_call *call, struct metadata_store *base,
 {
 	struct sqlite_store *store = sqlite_store_of(base);
 
+	enum status status;
+
 	*call = (struct sqlite_call){.store = store, .purpose = purpose, .error = error};
-	return purpose == FOR_WRITING ? borrow_writer(store, &call->connection, error)
-				      : borrow_reader(store, &call->connection, error);
+	if (purpose == FOR_READING)
+		return borrow_reader(store, &call->connection, error);
+	status = borrow_writer(store, &call->connection, error);
+	if (!status && purpose == FOR_WRITING_DURABLY)
+		sqlite3_exec(call->connection->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	return status;
 }
 
 static void reset(struct sqlite_call *call)
@@ -155,8 +161,10 @@ void sqlite_end(struct sqlite_call *call)
 	struct sqlite_store *store = call->store;
 
 	reset(call);
+	if (call->purpose == FOR_WRITING_DURABLY)
+		sqlite3_exec(call->connection->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 	pthread_mutex_lock(&store->lock);
-	if (call->purpose == FOR_WRITING) {
+	if (call->purpose != FOR_READING) {
 		store->writer = call->connection;
 		pthread_cond_signal(&store->writer_back);
 	} else {

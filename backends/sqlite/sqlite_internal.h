@@ -26,14 +26,17 @@
 	X(SQL_COMMIT, "COMMIT") \
 	X(SQL_ROLLBACK, "ROLLBACK") \
 	X(SQL_CHECK, "SELECT 1 FROM tag LIMIT 1") \
-	X(SQL_GET_TAG, "SELECT digest, version, stored_at, validated_at FROM tag" \
+	X(SQL_GET_TAG, "SELECT digest, version, stored_at, validated_at, pending FROM tag" \
 		       " WHERE repository = ?1 AND tag = ?2") \
 	X(SQL_PUT_TAG, "INSERT INTO tag (repository, tag, digest, version, stored_at," \
 		       " validated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)" \
 		       " ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest," \
 		       " version = excluded.version, stored_at = excluded.stored_at," \
-		       " validated_at = excluded.validated_at" \
+		       " validated_at = excluded.validated_at," \
+		       " pending = CASE WHEN pending > excluded.version THEN pending ELSE 0 END" \
 		       " WHERE excluded.version > tag.version") \
+	X(SQL_BEGIN_TAG, "UPDATE tag SET pending = ?3 WHERE repository = ?1 AND tag = ?2" \
+			 " AND version < ?3 AND pending < ?3") \
 	X(SQL_TOUCH_TAG, "UPDATE tag SET validated_at = ?4" \
 			 " WHERE repository = ?1 AND tag = ?2 AND version = ?3") \
 	X(SQL_REMOVE_TAG, "DELETE FROM tag" \
@@ -162,7 +165,11 @@ void sqlite_mark_suspect(const char *path);
 struct sqlite_connection *sqlite_connection_new(sqlite3 *db);
 void sqlite_connection_free(struct sqlite_connection *connection);
 
-enum sqlite_purpose { FOR_READING, FOR_WRITING };
+enum sqlite_purpose {
+	FOR_READING,
+	FOR_WRITING,
+	FOR_WRITING_DURABLY, /* a power cut takes nothing of it, nor of what came before */
+};
 
 /* One use of one statement, or several in a transaction: a borrowed connection
  * and what became of it. Begin, run, then end in any case. */
@@ -217,6 +224,8 @@ enum status sqlite_check_number(uint64_t number, struct error *error);
 /* ---- the operations of the table, by file ---- */
 
 /* sqlite_tags.c */
+enum status sqlite_begin_tag(struct metadata_store *base, const char *repository, const char *tag,
+			     uint64_t version, struct error *error);
 enum status sqlite_get_tag(struct metadata_store *base, const char *repository, const char *tag,
 			   struct tag_entry *ret, struct error *error);
 enum status sqlite_put_tag(struct metadata_store *base, const char *repository, const char *tag,

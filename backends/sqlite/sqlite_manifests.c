@@ -118,7 +118,7 @@ enum status sqlite_remove_manifest(struct metadata_store *base, const char *repo
 				   const struct digest *digest, struct error *error)
 {
 	struct sqlite_call call;
-	enum status status = sqlite_begin(&call, base, FOR_WRITING, error);
+	enum status status = sqlite_begin(&call, base, FOR_WRITING_DURABLY, error);
 
 	if (status)
 		return status;

@@ -29,6 +29,7 @@ static const char *const steps[] = {
 	" PRIMARY KEY (repository, kind, key));"
 	"PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID),
 
+	"ALTER TABLE tag ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
 	"CREATE INDEX tag_by_digest ON tag (repository, digest, tag);"
 	"CREATE INDEX link_by_digest ON listed (digest, repository) WHERE manifest = x'';"
 	"CREATE TABLE referrer (repository TEXT NOT NULL, subject BLOB NOT NULL,"

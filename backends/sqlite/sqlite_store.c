@@ -65,6 +65,7 @@ static const struct metadata_store_ops sqlite_ops = {
 	.name = "sqlite",
 	.get_tag = sqlite_get_tag,
 	.put_tag = sqlite_put_tag,
+	.begin_tag = sqlite_begin_tag,
 	.touch_tag = sqlite_touch_tag,
 	.remove_tag = sqlite_remove_tag,
 	.list_tags = sqlite_list_tags,

@@ -1,6 +1,7 @@
 /*
  * The index in one SQLite file: WAL mode, synchronous=NORMAL (a power cut may
- * lose the newest entries of the index, which the object store still has).
+ * lose the newest entries of the index, which the object store still has), but FULL
+ * for what says that an entry is no longer true.
  *
  * One connection writes, and writers queue for it here rather than in SQLite,
  * whose busy handler sleeps and is not fair. Readers share a pool that grows

@@ -30,6 +30,7 @@ enum status sqlite_get_tag(struct metadata_store *base, const char *repository, 
 	entry.version = (uint64_t)sqlite3_column_int64(call.statement, 1);
 	entry.stored_at = sqlite3_column_int64(call.statement, 2);
 	entry.validated_at = sqlite3_column_int64(call.statement, 3);
+	entry.pending = (uint64_t)sqlite3_column_int64(call.statement, 4);
 	*ret = entry;
 out:
 	sqlite_end(&call);
@@ -58,6 +59,23 @@ enum status sqlite_put_tag(struct metadata_store *base, const char *repository, 
 				   "tag %s:%s has a version in the index that is not older than "
 				   "%llu",
 				   repository, tag, (unsigned long long)entry->version);
+	sqlite_end(&call);
+	return status;
+}
+
+enum status sqlite_begin_tag(struct metadata_store *base, const char *repository, const char *tag,
+			     uint64_t version, struct error *error)
+{
+	struct sqlite_call call;
+	enum status status = sqlite_check_number(version, error);
+
+	if (!status)
+		status = sqlite_begin(&call, base, FOR_WRITING_DURABLY, error);
+	if (status)
+		return status;
+	use_tag(&call, SQL_BEGIN_TAG, repository, tag);
+	sqlite_bind_number(&call, 3, (int64_t)version);
+	status = sqlite_run(&call, NULL);
 	sqlite_end(&call);
 	return status;
 }

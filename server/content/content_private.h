@@ -69,6 +69,9 @@ enum status content_store_referrer(struct content *content, const char *reposito
 				   enum put_mode mode, struct error *error);
 
 /* --- content_tags.c: the two halves of content_put_tag --- */
+/* Before content_store_tag: tells the index that a write of this version begins. */
+enum status content_begin_tag(struct content *content, const char *repository, const char *tag,
+			      uint64_t version, struct error *error);
 enum status content_store_tag(struct content *content, const char *repository, const char *tag,
 			      const struct tag_entry *entry, enum put_mode mode,
 			      struct error *error);

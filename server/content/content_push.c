@@ -162,8 +162,11 @@ static enum status store_tags(struct push *push, struct error *error)
 		struct tag_entry tag = tag_of(push, i);
 		enum put_mode mode = i + 1 < push->tag_count ? PUT_REPLACE_SOON : PUT_REPLACE;
 
-		status = content_store_tag(push->content, push->repository, push->tags[i], &tag,
-					   mode, error);
+		status = content_begin_tag(push->content, push->repository, push->tags[i],
+					   tag.version, error);
+		if (status == BW_OK)
+			status = content_store_tag(push->content, push->repository, push->tags[i],
+						   &tag, mode, error);
 	}
 	return status;
 }

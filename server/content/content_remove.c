@@ -139,8 +139,12 @@ static enum status untag_stored(struct content *content, const char *repository,
 static enum status untag_where_listed(struct content *content, const char *repository,
 				      const struct digest *digest, struct error *error)
 {
-	return content_is_complete(content) ? untag_indexed(content, repository, digest, error)
-					    : untag_stored(content, repository, digest, error);
+	enum status status = BW_OK;
+
+	if (!content_is_complete(content))
+		status = untag_stored(content, repository, digest, error);
+	/* an index that lacks much may still have what the store no longer lists */
+	return status == BW_OK ? untag_indexed(content, repository, digest, error) : status;
 }
 
 static enum status remove_records(struct content *content, const char *repository,

@@ -3,9 +3,10 @@
  * cannot undo each other; the instants at which a process may die are:
  *
  *   before the object's put    nothing happened
- *   after it, before the index the new version is the newest object; the index
- *                              still answers the old one until it is repaired
- *                              or written again, which is the old state
+ *   after it, before the index the new version is the newest object. Of a push the
+ *                              index knows that it has begun, so the object store is
+ *                              asked and the new state seen; of a cached tag the
+ *                              index still answers the old one, which expires
  *   after the index            the new state; older versions are left over and
  *                              lose by their names until the next write. Had a
  *                              removal overtaken this write, the index answers
@@ -23,6 +24,9 @@
 
 /* Versions of one tag that a removal of older ones takes along at most. */
 #define OLD_VERSIONS_MAX 16
+
+/* How long a write of a tag that has begun may still come to an end. */
+#define IN_DOUBT_US ((uint64_t)3600 * 1000 * 1000)
 
 /* How often a newer write may take away the version that was just listed. */
 #define READS_MAX 8
@@ -118,18 +122,31 @@ static void repair(struct content *content, const char *repository, const char *
 		metadata_remove_tag(content->metadata, repository, tag, entry->version, NULL);
 }
 
+/* Has a write begun that the index has not heard the end of? Versions are the wall
+ * clock's microseconds: one that has not ended for an hour will not. */
+static bool is_in_doubt(const struct tag_entry *entry)
+{
+	return entry->pending > entry->version &&
+	       entry->pending + IN_DOUBT_US > (uint64_t)clock_wall_ms() * 1000;
+}
+
 enum status content_get_tag(struct content *content, const char *repository, const char *tag,
 			    struct tag_entry *ret, struct error *error)
 {
-	enum status status = metadata_get_tag(content->metadata, repository, tag, ret, NULL);
+	struct tag_entry indexed;
+	enum status in_index = metadata_get_tag(content->metadata, repository, tag, &indexed, NULL);
+	enum status status;
 
-	if (status == BW_OK) {
-		content_saw_version(content, ret->version);
+	if (in_index == BW_OK && !is_in_doubt(&indexed)) {
+		content_saw_version(content, indexed.version);
+		*ret = indexed;
 		return BW_OK;
 	}
 	status = read_newest(content, repository, tag, ret, error);
 	if (status == BW_OK)
 		repair(content, repository, tag, ret);
+	else if (status == BW_ABSENT && in_index == BW_OK)
+		metadata_remove_tag(content->metadata, repository, tag, indexed.version, NULL);
 	return status;
 }
 
@@ -187,6 +204,12 @@ static enum status put_in_index(struct content *content, const char *repository,
 	if (status != BW_OK && error)
 		*error = conflict;
 	return status;
+}
+
+enum status content_begin_tag(struct content *content, const char *repository, const char *tag,
+			      uint64_t version, struct error *error)
+{
+	return metadata_begin_tag(content->metadata, repository, tag, version, error);
 }
 
 enum status content_store_tag(struct content *content, const char *repository, const char *tag,
@@ -249,8 +272,10 @@ enum status content_remove_tag(struct content *content, const char *repository, 
 			       struct error *error)
 {
 	uint64_t version = content_version(content);
-	enum status status = store_removal(content, repository, tag, version, PUT_REPLACE, error);
+	enum status status = content_begin_tag(content, repository, tag, version, error);
 
+	if (status == BW_OK)
+		status = store_removal(content, repository, tag, version, PUT_REPLACE, error);
 	if (status != BW_OK)
 		return status;
 	status = metadata_remove_tag(content->metadata, repository, tag, version, error);
@@ -267,9 +292,11 @@ enum status content_untag(struct content *content, const char *repository, const
 			  uint64_t version, struct error *error)
 {
 	struct error trouble = {0};
-	enum status status =
-		store_removal(content, repository, tag, version + 1, PUT_IF_ABSENT, &trouble);
+	enum status status = content_begin_tag(content, repository, tag, version + 1, &trouble);
 
+	if (status == BW_OK)
+		status = store_removal(content, repository, tag, version + 1, PUT_IF_ABSENT,
+				       &trouble);
 	if (status != BW_OK && status != BW_CONFLICT) {
 		if (error)
 			*error = trouble;

@@ -10,11 +10,33 @@
 #define MEDIA_OCI_ARTIFACT "application/vnd.oci.artifact.manifest.v1+json"
 #define MEDIA_TYPE_SIZE 256 /* two names of 127, '/', NUL */
 
+/* Could somebody take the one for the other? Clients written in Go match names
+ * without regard to case, and Unicode's case: to them U+017F is an "s" and U+212A a
+ * "k", the only letters beyond ASCII that are. */
+static bool names_match(const char *given, const char *name)
+{
+	for (; *given && *name; name++) {
+		char c = ascii_lower(*given);
+		size_t length = 1;
+
+		if (str_starts_with(given, "\u017f")) {
+			c = 's';
+			length = strlen("\u017f");
+		} else if (str_starts_with(given, "\u212a")) {
+			c = 'k';
+			length = strlen("\u212a");
+		}
+		if (c != ascii_lower(*name))
+			return false;
+		given += length;
+	}
+	return *given == *name;
+}
+
 /*
- * The member `name`, or NULL when it is not there. Clients written in Go match
- * names without regard to case and take the last of several, so a body in which
- * a name we read stands twice, or in another case, means one thing to us and
- * another to them: it is refused.
+ * The member `name`, or NULL when it is not there. Clients written in Go take the
+ * last of several that match, so a body in which a name we read stands twice, or in
+ * another case, means one thing to us and another to them: it is refused.
  */
 static enum status find_member(const cJSON *object, const char *name, const cJSON **ret,
 			       struct error *error)
@@ -24,7 +46,7 @@ static enum status find_member(const cJSON *object, const char *name, const cJSO
 
 	cJSON_ArrayForEach(member, object)
 	{
-		if (!str_equals_ignore_case(member->string, name))
+		if (!names_match(member->string, name))
 			continue;
 		if (found || strcmp(member->string, name) != 0)
 			return error_set(error, BW_INVALID,
@@ -59,7 +81,7 @@ static bool is_foreign(const cJSON *descriptor, const char *media_type)
 
 	cJSON_ArrayForEach(member, descriptor)
 	{
-		if (str_equals_ignore_case(member->string, "urls"))
+		if (names_match(member->string, "urls"))
 			return true;
 	}
 	return media_type &&

@@ -76,6 +76,41 @@ static void a_tag_may_point_to_sha512(void **state)
 	assert_int_equal(got.validated_at, 0);
 }
 
+static void a_write_that_has_begun_is_pending(void **state)
+{
+	struct metadata_store *store = store_of(state);
+	struct tag_entry got;
+
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", 5, NULL), BW_OK);
+	assert_no_tag(store, "a", "v1");
+	put_tag(store, "a", "v1", 7);
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", 7, NULL), BW_OK);
+	assert_int_equal(metadata_get_tag(store, "a", "v1", &got, NULL), BW_OK);
+	assert_int_equal(got.pending, 0);
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", 20, NULL), BW_OK);
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", 10, NULL), BW_OK);
+	assert_tag_at(store, "a", "v1", 7);
+	assert_int_equal(metadata_get_tag(store, "a", "v1", &got, NULL), BW_OK);
+	assert_int_equal(got.pending, 20);
+}
+
+static void a_write_is_pending_until_it_or_a_newer_one_is_put(void **state)
+{
+	struct metadata_store *store = store_of(state);
+	struct tag_entry got;
+
+	put_tag(store, "a", "v1", 7);
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", 20, NULL), BW_OK);
+	put_tag(store, "a", "v1", 10);
+	assert_int_equal(metadata_touch_tag(store, "a", "v1", 10, 1700000000500, NULL), BW_OK);
+	assert_int_equal(metadata_get_tag(store, "a", "v1", &got, NULL), BW_OK);
+	assert_int_equal(got.pending, 20);
+	put_tag(store, "a", "v1", 20);
+	assert_int_equal(metadata_get_tag(store, "a", "v1", &got, NULL), BW_OK);
+	assert_int_equal(got.pending, 0);
+	assert_int_equal(metadata_begin_tag(store, "a", "v1", UINT64_MAX, NULL), BW_INVALID);
+}
+
 static void only_a_higher_version_is_taken(void **state)
 {
 	struct metadata_store *store = store_of(state);
@@ -290,6 +325,8 @@ int main(void)
 		METADATA_CASE(a_tag_is_read_back),
 		METADATA_CASE(a_tag_may_point_to_sha512),
 		METADATA_CASE(only_a_higher_version_is_taken),
+		METADATA_CASE(a_write_that_has_begun_is_pending),
+		METADATA_CASE(a_write_is_pending_until_it_or_a_newer_one_is_put),
 		METADATA_CASE(versions_reach_as_far_as_they_may),
 		METADATA_CASE(touching_needs_the_version),
 		METADATA_CASE(removing_spares_a_newer_version),

@@ -259,8 +259,7 @@ static void a_tag_may_be_written_again_after_a_removal(void **state)
 	assert_tag_is(fixture, &fixture->layer);
 }
 
-/* Dies between the two stores: the index still says the old state, and a loss
- * of it brings out the new one. */
+/* Dies between the two stores: the object store decides, at once and for good. */
 static void a_removal_that_died_half_way_is_one_state_or_the_other(void **state)
 {
 	struct fixture *fixture = *state;
@@ -269,8 +268,45 @@ static void a_removal_that_died_half_way_is_one_state_or_the_other(void **state)
 	make_fail(&fixture->metadata_faults, "remove_tag", BW_IO);
 	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_IO);
 	make_fail(&fixture->metadata_faults, NULL, BW_OK);
-	assert_tag_is(fixture, &fixture->image);
+	assert_tag_absent(fixture);
 	lose_index(fixture, false);
+	assert_tag_absent(fixture);
+}
+
+static void a_removal_that_died_before_the_store_changed_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(put_tag(fixture, &fixture->image, 10), BW_OK);
+	make_fail(&fixture->object_faults, "put", BW_IO);
+	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_IO);
+	make_fail(&fixture->object_faults, NULL, BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_OK);
+	assert_tag_absent(fixture);
+}
+
+/* What a push left that died between the two stores is seen from then on, and not
+ * only when what it replaced is removed. */
+static void a_push_that_died_half_way_is_seen_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tag_entry entry = {.digest = fixture->layer, .stored_at = 7};
+
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_int_equal(put_tag(fixture, &fixture->image, content_version(fixture->content)),
+			 BW_OK);
+	entry.version = content_version(fixture->content);
+	assert_int_equal(content_begin_tag(fixture->content, HERE, "latest", entry.version, NULL),
+			 BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	assert_int_equal(
+		content_store_tag(fixture->content, HERE, "latest", &entry, PUT_REPLACE, NULL),
+		BW_OK);
+	assert_tag_is(fixture, &fixture->layer);
+	assert_int_equal(remove_image(fixture), BW_OK);
+	assert_tag_is(fixture, &fixture->layer);
+	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_OK);
 	assert_tag_absent(fixture);
 }
 
@@ -395,6 +431,8 @@ int main(void)
 		TEST(an_older_write_does_not_undo_a_removal),
 		TEST(a_tag_may_be_written_again_after_a_removal),
 		TEST(a_removal_that_died_half_way_is_one_state_or_the_other),
+		TEST(a_removal_that_died_before_the_store_changed_nothing),
+		TEST(a_push_that_died_half_way_is_seen_at_once),
 		TEST(a_version_that_vanishes_is_not_absence),
 		TEST(a_repair_does_not_undo_a_removal),
 	};

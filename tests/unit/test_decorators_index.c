@@ -42,6 +42,8 @@ static enum status call_tags(struct metadata_store *store, const char *action)
 		return metadata_get_tag(store, "a", "v1", &tag, NULL);
 	if (strcmp(action, "touch_tag") == 0)
 		return metadata_touch_tag(store, "a", "v1", 1, 1, NULL);
+	if (strcmp(action, "begin_tag") == 0)
+		return metadata_begin_tag(store, "a", "v1", 2, NULL);
 	if (strcmp(action, "list_tags") == 0)
 		return metadata_list_tags(store, "a", "", 9, see_name, &seen, NULL);
 	if (strcmp(action, "list_tags_of") == 0)
@@ -156,6 +158,7 @@ static const struct {
 	{"put_tag", call_tags},
 	{"get_tag", call_tags},
 	{"touch_tag", call_tags},
+	{"begin_tag", call_tags},
 	{"list_tags", call_tags},
 	{"list_tags_of", call_tags},
 	{"remove_tag", call_tags},
