@@ -132,7 +132,9 @@ struct object_store_ops {
 	 * already is kept and is BW_OK, even when the parts are gone: callers commit
 	 * under a digest. BW_ABSENT: a part is gone, and so is the upload. BW_CORRUPT:
 	 * a part has not the size it was finished with. After BW_OK the upload's
-	 * parts are gone; after anything else they are still there. */
+	 * parts are gone; after anything else they are still there, except for bytes
+	 * that a disk refused: they may be lost although a second try would not say
+	 * so, and are gone (BW_ABSENT from then on). */
 	enum status (*parts_commit)(struct object_store *store, const char *upload,
 				    const struct object_part *parts, size_t count, const char *key,
 				    struct error *error);

@@ -257,6 +257,9 @@ static enum status append_source(struct fs_store *store, const struct fs_source 
 		record.body = path;
 		record.body_length = strlen(path);
 		status = fs_seal(store, source->fd, key, error);
+		/* the kernel may have dropped the bytes: a part must not be tried again */
+		if (status && source->folder_fd == store->uploads_fd)
+			unlinkat(source->folder_fd, source->name, 0);
 	}
 	if (!status)
 		status = fs_journal_append(store->journal, &record, ret_ticket, error);

@@ -16,6 +16,7 @@
 #define CHECKPOINT_SIZE ((uint64_t)8 << 20)
 #define CHECKPOINT_IDLE_MS 30000 /* since the last record */
 #define RETRY_MS 5000 /* after a checkpoint that could not be made, or not yet */
+#define SETTLE_AGAIN_MS 100 /* what was appended before, and is put off only now */
 
 struct journal_file {
 	int fd; /* -1: none */
@@ -226,17 +227,25 @@ static void switch_to(struct fs_journal *journal, const struct journal_file *nex
 	pthread_mutex_unlock(&journal->lock);
 }
 
-/* Until all that was appended to the older one is in place. */
+/* Until all that was appended to the older one is in place. Nobody says when a change
+ * is put off, and what was put off after one settling may find no other caller to
+ * settle it. */
 static enum status await_placed(struct fs_journal *journal, struct error *error)
 {
-	enum status status = journal->settle(journal->context, error);
+	bool placed = false;
 
-	if (status)
-		return status;
-	pthread_mutex_lock(&journal->lock);
-	while (journal->in_flight[journal->turn ^ 1] > 0)
-		pthread_cond_wait(&journal->moved, &journal->lock);
-	pthread_mutex_unlock(&journal->lock);
+	while (!placed) {
+		enum status status = journal->settle(journal->context, error);
+		deadline_ms again = deadline_in(SETTLE_AGAIN_MS);
+
+		if (status)
+			return status;
+		pthread_mutex_lock(&journal->lock);
+		while (journal->in_flight[journal->turn ^ 1] > 0 && !deadline_passed(again))
+			cond_wait_until(&journal->moved, &journal->lock, again);
+		placed = journal->in_flight[journal->turn ^ 1] == 0;
+		pthread_mutex_unlock(&journal->lock);
+	}
 	return BW_OK;
 }
 

@@ -22,7 +22,8 @@
  *     promised to nobody and shown to nobody.
  *   - A journal is deleted only after syncfs said that its changes are on the
  *     disk, and the older ones' deletion is durable before a younger one goes: the
- *     next syncfs comes in between. So no old journal outlives a younger one.
+ *     next syncfs comes in between, or a replay syncs the folder. So no old journal
+ *     outlives a younger one.
  *   - Replaying twice is replaying once: a record states what is, not what to add.
  *
  * A failed flush or syncfs ends all changes until the store is opened again: the
@@ -80,7 +81,8 @@ struct fs_ticket {
 	unsigned turn; /* which of two journals */
 };
 
-/* Called by a checkpoint to place what was appended and put off. */
+/* Called by a checkpoint to place what was appended and put off; again and again while
+ * something of that is not done. */
 typedef enum status (*fs_settle_fn)(void *context, struct error *error);
 
 /* Begins journal/<number> and the thread that makes checkpoints. */

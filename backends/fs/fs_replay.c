@@ -281,9 +281,10 @@ static enum status drop_journals(const struct replay *replay, struct error *erro
 		snprintf(name, sizeof(name), "%llu", (unsigned long long)replay->numbers[i]);
 		if (unlinkat(replay->folder_fd, name, 0) < 0)
 			return replay_failed(replay, "remove a file", errno, error);
+		/* each for itself: no older journal outlives a younger one */
+		if (fsync(replay->folder_fd) < 0)
+			return replay_failed(replay, "sync the folder", errno, error);
 	}
-	if (fsync(replay->folder_fd) < 0)
-		return replay_failed(replay, "sync the folder", errno, error);
 	return BW_OK;
 }
 

@@ -7,9 +7,11 @@
 #include "tests/support/support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -218,6 +220,48 @@ static void writers_and_checkpoints_may_race(void **state)
 		}
 }
 
+/* ---- what is put off too late for the first settling ---- */
+
+struct late {
+	struct fs_journal *journal;
+	struct fs_ticket ticket;
+	unsigned settlings;
+};
+
+static enum status settle_the_second_time(void *context, struct error *error)
+{
+	struct late *late = context;
+
+	(void)error;
+	if (++late->settlings == 2)
+		fs_journal_done(late->journal, &late->ticket);
+	return BW_OK;
+}
+
+static void a_checkpoint_settles_until_all_is_placed(void **state)
+{
+	struct fs_record record = {.op = FS_OP_REMOVE, .key = "k"};
+	struct late late = {0};
+	char *other = xasprintf("%s/other", scratch);
+	char *folder = xasprintf("%s/" FS_JOURNAL, other);
+	int fd;
+
+	(void)state;
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	fd = open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(
+		fs_journal_new(fd, other, 1, settle_the_second_time, &late, &late.journal, NULL),
+		BW_OK);
+	assert_int_equal(fs_journal_append(late.journal, &record, &late.ticket, NULL), BW_OK);
+	assert_int_equal(fs_journal_checkpoint(late.journal, NULL), BW_OK);
+	assert_int_equal(late.settlings, 2);
+	fs_journal_free(late.journal);
+	close(fd);
+	free(folder);
+	free(other);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -226,6 +270,7 @@ int main(void)
 		TEST(those_who_wait_share_a_flush),
 		TEST(a_failed_flush_fails_all_who_waited),
 		TEST(writers_and_checkpoints_may_race),
+		TEST(a_checkpoint_settles_until_all_is_placed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

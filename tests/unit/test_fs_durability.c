@@ -508,6 +508,49 @@ static void a_large_object_that_cannot_be_synced_is_not_stored(void **state)
 	free(bytes);
 }
 
+/* After a failed fsync() the next one says that all is well. */
+static void a_part_that_cannot_be_synced_is_not_tried_again(void **state)
+{
+	struct object_part part;
+	struct part_writer *writer;
+	struct object_info info;
+	char *bytes = xcalloc(1, LARGE);
+
+	(void)state;
+	assert_int_equal(object_part_create(store, "aa", 1, &writer, NULL), BW_OK);
+	assert_int_equal(object_part_write(writer, bytes, LARGE, NULL), BW_OK);
+	assert_int_equal(object_part_finish(writer, &part, NULL), BW_OK);
+	failing = "sync uploads/aa/*";
+	record();
+	assert_int_equal(object_parts_commit(store, "aa", &part, 1, "k", NULL), BW_IO);
+	assert_events("sync uploads/aa/*, unlink uploads/aa/*");
+	assert_int_equal(object_parts_commit(store, "aa", &part, 1, "k", NULL), BW_ABSENT);
+	assert_int_equal(object_stat(store, "k", &info, NULL), BW_ABSENT);
+	free(bytes);
+}
+
+/* No older journal is left beside a younger one's absence. */
+static void journals_go_one_after_the_other(void **state)
+{
+	(void)state;
+	object_store_free(owner);
+	owner = store = NULL;
+	for (unsigned number = 7; number < 9; number++) {
+		char *path = xasprintf("%s/journal/%u", root, number);
+		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		assert_true(fd >= 0);
+		close(fd);
+		free(path);
+	}
+	record();
+	assert_int_equal(fs_store_new(root, &owner, NULL), BW_OK);
+	recording = false;
+	store = owner;
+	assert_non_null(strstr(events, "syncfs ROOT, unlink journal, sync journal, "
+				       "unlink journal, sync journal"));
+}
+
 /* What was not synced is still in the journal. */
 static void a_failed_checkpoint_keeps_the_journal(void **state)
 {
@@ -568,6 +611,8 @@ int main(void)
 		TEST(an_image_takes_fewer_flushes_than_it_has_files),
 		TEST(after_a_failed_flush_nothing_is_changed),
 		TEST(a_large_object_that_cannot_be_synced_is_not_stored),
+		TEST(a_part_that_cannot_be_synced_is_not_tried_again),
+		TEST(journals_go_one_after_the_other),
 		TEST(a_failed_checkpoint_keeps_the_journal),
 		TEST(a_checkpoint_syncs_before_the_journal_goes),
 	};
