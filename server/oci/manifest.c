@@ -42,7 +42,7 @@ static enum status find_member(const cJSON *object, const char *name, const cJSO
 			       struct error *error)
 {
 	const cJSON *found = NULL;
-	const cJSON *member;
+	const cJSON *member = NULL;
 
 	cJSON_ArrayForEach(member, object)
 	{
@@ -94,9 +94,9 @@ static enum status parse_descriptor(const cJSON *json, struct descriptor *ret,
 				    const char **ret_media_type, struct error *error)
 {
 	struct descriptor descriptor = {0};
-	const char *media_type;
-	const char *digest;
-	const cJSON *size;
+	const char *media_type = NULL;
+	const char *digest = NULL;
+	const cJSON *size = NULL;
 	enum status status;
 
 	if (!cJSON_IsObject(json))
@@ -126,7 +126,7 @@ static enum status parse_descriptor(const cJSON *json, struct descriptor *ret,
 static enum status parse_list(const cJSON *root, const char *name, struct descriptor **list,
 			      size_t *count, struct error *error)
 {
-	const cJSON *array;
+	const cJSON *array = NULL;
 	const cJSON *item;
 	size_t total;
 	size_t index = 0;
@@ -159,7 +159,7 @@ static enum status parse_list(const cJSON *root, const char *name, struct descri
 
 static enum status parse_config(const cJSON *root, struct manifest *manifest, struct error *error)
 {
-	const char *media_type;
+	const char *media_type = NULL;
 	const cJSON *config = NULL;
 	enum status status = find_member(root, "config", &config, error);
 
@@ -253,7 +253,7 @@ static enum status read_media_type(const cJSON *root, const struct shape *shape,
 {
 	char declared[MEDIA_TYPE_SIZE] = "";
 	char own[MEDIA_TYPE_SIZE] = "";
-	const char *body_type;
+	const char *body_type = NULL;
 	enum status status = find_string(root, "mediaType", &body_type, error);
 
 	if (status != BW_OK)
@@ -321,7 +321,7 @@ static enum status parse_content(const cJSON *root, const struct shape *shape, s
 {
 	enum status (*parse)(const cJSON *, const struct shape *, struct manifest *,
 			     struct error *) = NULL;
-	const char *artifact_type;
+	const char *artifact_type = NULL;
 	enum status status;
 
 	if (media_type_is_index(ret->media_type))
