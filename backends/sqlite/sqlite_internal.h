@@ -295,13 +295,15 @@ enum status sqlite_remove_upload(struct metadata_store *base, const char *id, st
 enum status sqlite_list_uploads(struct metadata_store *base, int64_t touched_before, unsigned limit,
 				upload_list_fn fn, void *context, struct error *error);
 
-/* sqlite_blobs.c: blobs and documents */
+/* sqlite_blobs.c */
 enum status sqlite_get_blob(struct metadata_store *base, const struct digest *digest,
 			    uint64_t *ret_size, struct error *error);
 enum status sqlite_put_blob(struct metadata_store *base, const struct digest *digest, uint64_t size,
 			    int64_t stored_at, struct error *error);
 enum status sqlite_remove_blob(struct metadata_store *base, const struct digest *digest,
 			       struct error *error);
+
+/* sqlite_documents.c */
 enum status sqlite_get_document(struct metadata_store *base, const char *repository,
 				const char *kind, const char *key, struct document_entry *ret,
 				struct error *error);
