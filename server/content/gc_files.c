@@ -332,6 +332,15 @@ static bool names_one(const cJSON *list, const struct digest *digests, size_t co
 	return false;
 }
 
+/* Not BW_CORRUPT: whoever asks on behalf of an upload would take its bytes for bad. */
+static enum status not_readable(const char *key, struct error *error)
+{
+	error_set(error, BW_UNAVAILABLE, "%s is not readable", key);
+	if (error)
+		error->retry_after = 5;
+	return BW_UNAVAILABLE;
+}
+
 enum status gc_any_condemned(struct object_store *objects, const char *id,
 			     const struct digest *digests, size_t count, bool *ret_condemned,
 			     struct error *error)
@@ -358,7 +367,7 @@ enum status gc_any_condemned(struct object_store *objects, const char *id,
 	status = json_parse(text, length, &json, NULL);
 	list = json_member(json, "digests");
 	if (status != BW_OK || !cJSON_IsArray(list))
-		status = error_set(error, BW_CORRUPT, "%s is not readable", key);
+		status = not_readable(key, error);
 	else
 		*ret_condemned = names_one(list, digests, count);
 	cJSON_Delete(json);
