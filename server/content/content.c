@@ -8,37 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct content *content_new(struct object_store *objects, struct metadata_store *metadata)
-{
-	struct content *content = xcalloc(1, sizeof(*content));
-
-	content->objects = objects;
-	content->metadata = metadata;
-	content->scanned = content_marks_new();
-	content->known_repositories = content_marks_new();
-	content->settle_patience_ms = REFERENCES_PATIENCE_MS;
-	return content;
-}
-
-void content_free(struct content *content)
-{
-	if (!content)
-		return;
-	lru_free(content->scanned);
-	lru_free(content->known_repositories);
-	free(content);
-}
-
-struct object_store *content_objects(struct content *content)
-{
-	return content->objects;
-}
-
-struct metadata_store *content_metadata(struct content *content)
-{
-	return content->metadata;
-}
-
 /* ---- marks ---- */
 
 /* What is remembered is asked for again after this long: another process may have
@@ -68,7 +37,7 @@ static void mark_unref(void *value)
 		free(mark);
 }
 
-struct lru *content_marks_new(void)
+static struct lru *marks_new(void)
 {
 	static const struct lru_ops mark_ops = {.ref = mark_ref, .unref = mark_unref};
 
@@ -98,6 +67,39 @@ void content_mark_put(struct lru *marks, const char *name, bool value)
 	mark->value = value;
 	lru_put(marks, name, mark, sizeof(*mark) + strlen(name));
 	mark_unref(mark);
+}
+
+/* ---- life ---- */
+
+struct content *content_new(struct object_store *objects, struct metadata_store *metadata)
+{
+	struct content *content = xcalloc(1, sizeof(*content));
+
+	content->objects = objects;
+	content->metadata = metadata;
+	content->scanned = marks_new();
+	content->known_repositories = marks_new();
+	content->settle_patience_ms = REFERENCES_PATIENCE_MS;
+	return content;
+}
+
+void content_free(struct content *content)
+{
+	if (!content)
+		return;
+	lru_free(content->scanned);
+	lru_free(content->known_repositories);
+	free(content);
+}
+
+struct object_store *content_objects(struct content *content)
+{
+	return content->objects;
+}
+
+struct metadata_store *content_metadata(struct content *content)
+{
+	return content->metadata;
 }
 
 /* ---- versions ---- */

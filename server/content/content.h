@@ -168,8 +168,6 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 enum status content_open_blob(struct content *content, const struct digest *digest,
 			      const uint64_t *listed_size, struct object_reader **ret_reader,
 			      struct error *error);
-/* Forgets a blob whose bytes somebody found to be gone or bad. */
-void content_forget_blob(struct content *content, const struct digest *digest);
 /* Takes a finished local file whose bytes match the digest (the caller hashed
  * them). On BW_OK the file is gone from `path`. */
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,
@@ -181,6 +179,19 @@ enum status content_get_document(struct content *content, const char *repository
 enum status content_put_document(struct content *content, const char *repository, const char *kind,
 				 const char *key, const struct document_entry *entry,
 				 struct error *error);
+
+/* --- keeping the index with the store --- */
+/* Makes the index say of a manifest what the object store says. To be called when a
+ * look at the store, after a change of the index, shows that the two disagree. */
+enum status content_sync_manifest(struct content *content, const char *repository,
+				  const struct digest *digest, struct error *error);
+/* To be called when something of the repository is in both stores, and before the
+ * last look at whether it still is. */
+enum status content_note_repository(struct content *content, const char *repository,
+				    struct error *error);
+/* Takes the repository out of the catalog when nothing is left of it. */
+enum status content_drop_repository(struct content *content, const char *repository,
+				    struct error *error);
 
 /* Are both stores usable? The error names the one that is not. */
 enum status content_check(struct content *content, struct error *error);

@@ -68,7 +68,7 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 
 /* Forgets what is not there. Looked up first: most blobs that are not there were
  * never indexed, and a write is dearer than a read. */
-void content_forget_blob(struct content *content, const struct digest *digest)
+static void forget_blob(struct content *content, const struct digest *digest)
 {
 	uint64_t indexed;
 
@@ -152,7 +152,7 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 		object_close(reader);
 	}
 	if (status == BW_ABSENT)
-		content_forget_blob(content, digest);
+		forget_blob(content, digest);
 	if (status == BW_OK)
 		*ret_reader = reader;
 	return status;

@@ -43,7 +43,6 @@ enum status content_scan_manifests(struct content *content, const char *reposito
 				   struct error *error);
 
 /* Something that is remembered for a minute, as a value of an lru. */
-struct lru *content_marks_new(void);
 bool content_mark_get(struct lru *marks, const char *name, bool *ret_value);
 void content_mark_put(struct lru *marks, const char *name, bool value);
 
@@ -58,10 +57,6 @@ enum status content_read_body(struct content *content, const struct digest *dige
 enum status content_index_manifest(struct content *content, const char *repository,
 				   const struct manifest_entry *entry,
 				   const struct manifest *parsed, struct error *error);
-/* Makes the index say of a manifest what the object store says. To be called when a
- * look at the store, after a change of the index, shows that the two disagree. */
-enum status content_sync_manifest(struct content *content, const char *repository,
-				  const struct digest *digest, struct error *error);
 
 /* --- content_push.c --- */
 enum status content_store_referrer(struct content *content, const char *repository,
@@ -92,14 +87,5 @@ struct tag_names {
  * byte order. The caller frees ret->items. */
 enum status content_stored_tags(struct content *content, const char *repository, const char *after,
 				size_t limit, struct tag_names *ret, struct error *error);
-
-/* --- content_repositories.c --- */
-/* To be called when something of the repository is in both stores, and before the
- * last look at whether it still is. */
-enum status content_note_repository(struct content *content, const char *repository,
-				    struct error *error);
-/* Takes the repository out of the catalog when nothing is left of it. */
-enum status content_drop_repository(struct content *content, const char *repository,
-				    struct error *error);
 
 #endif

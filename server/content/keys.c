@@ -30,11 +30,6 @@ void key_of_manifest(char key[KEY_SIZE], const char *repository, const struct di
 	snprintf(key, KEY_SIZE, "repositories/%s/_manifests/%s", repository, text);
 }
 
-void key_of_links(char key[KEY_SIZE], const char *repository)
-{
-	snprintf(key, KEY_SIZE, "repositories/%s/_layers/", repository);
-}
-
 void key_of_link(char key[KEY_SIZE], const char *repository, const struct digest *digest)
 {
 	char text[DIGEST_TEXT_SIZE];

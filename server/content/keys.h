@@ -20,8 +20,7 @@ void key_of_blob(char key[KEY_SIZE], const struct digest *digest);
 void key_of_manifest(char key[KEY_SIZE], const char *repository, const struct digest *digest);
 /* The prefix of every manifest record of a repository, with its last '/'. */
 void key_of_manifests(char key[KEY_SIZE], const char *repository);
-/* The same of every link, tag and referrer of a subject. */
-void key_of_links(char key[KEY_SIZE], const char *repository);
+/* The same of every tag, and of every referrer of a subject. */
 void key_of_tags(char key[KEY_SIZE], const char *repository);
 void key_of_referrers(char key[KEY_SIZE], const char *repository, const struct digest *subject);
 /* The link of a pushed blob; the record of one referrer. */

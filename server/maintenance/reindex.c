@@ -2,8 +2,9 @@
 
 #include "server/base/memory.h"
 #include "server/base/str.h"
-#include "server/content/content_private.h"
+#include "server/content/content.h"
 #include "server/content/keys.h"
+#include "server/oci/name.h"
 
 #include <stdlib.h>
 #include <string.h>

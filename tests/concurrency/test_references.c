@@ -94,7 +94,7 @@ static void collect_batch(struct game *game, struct gc_run *run)
 		assert_true(gc_run_alive(run));
 		key_of_blob(key, &game->digest);
 		assert_int_equal(object_remove(game->fixture->objects, key, NULL), BW_OK);
-		content_forget_blob(game->fixture->content, &game->digest);
+		metadata_remove_blob(game->fixture->metadata, &game->digest, NULL);
 		game->removed++;
 	}
 	assert_int_equal(gc_run_acquit(run, NULL), BW_OK);

@@ -76,6 +76,8 @@ def forbidden(path, text):
             continue
         if "/" not in header:
             found.append(f"{header}: written from the root of the repository, please")
+        elif re.search(r"_(private|internal)\.h$", header) and folder_of(header) != folder_of(path):
+            found.append(f"{header}: is for the files of {folder_of(header)} alone")
         elif allowed is None:
             found.append(f"{header}: no rule for the folder {folder_of(path)}; add one to RULES")
         elif header not in allowed and folder_of(header) not in allowed:
@@ -109,6 +111,7 @@ def test_what_is_included_exists(path):
     ("server/http/router.c", "#include <civetweb.h>"),
     ("server/base/buf.c", '  #  include "server/oci/name.h"'),
     ("server/base/buf.c", '#include "buf.h"'),
+    ("server/maintenance/gc.c", '#include "server/content/content_private.h"'),
     ("server/new/thing.c", '#include "server/base/buf.h"'),
 ])
 def test_the_rules_catch(path, line):

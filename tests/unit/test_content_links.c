@@ -450,7 +450,7 @@ static void collect_it(struct fixture *fixture)
 	struct digest digest = digest_of_bytes();
 
 	remove_bytes(fixture);
-	content_forget_blob(fixture->content, &digest);
+	metadata_remove_blob(fixture->metadata, &digest, NULL);
 }
 
 /* The bytes go between the first look and the link. */
