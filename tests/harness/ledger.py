@@ -7,8 +7,8 @@ true from then on.
 
 But a write that was cut off may have reached the object store and not the index.
 It may take effect later, until something else is acknowledged for that name: a tag's
-when the index is lost, or when the manifest is deleted that the index has it point
-to; a blob's link when somebody else has pushed the bytes that it lacks.
+when the index is lost; a blob's link when somebody else has pushed the bytes that it
+lacks.
 """
 
 import contextlib
@@ -135,9 +135,7 @@ class Writer:
                 self.acknowledged += 1
                 for kind, name, state in changes:
                     self.allowed[kind, name] = {state}
-                    if (kind, name) in spared:
-                        self.allowed[kind, name] |= self.unfinished.get((kind, name), set())
-                    else:
+                    if (kind, name) not in spared:
                         self.unfinished.pop((kind, name), None)
                 return True
             assert response.status in refused, (status, changes, response)
