@@ -69,14 +69,14 @@ struct service {
 	struct stores stores;
 	struct cache *cache;
 	struct registry *registry;
-	struct http_server *server;
 	struct background *background;
+	struct http_server *server;
 };
 
 static void service_release(struct service *service)
 {
-	background_stop(service->background);
 	http_server_free(service->server);
+	background_stop(service->background);
 	registry_free(service->registry);
 	cache_free(service->cache);
 	stores_release(&service->stores);
@@ -104,10 +104,9 @@ static enum status service_start(struct service *service, struct config *config,
 		return status;
 	service->registry = registry_new(stores->content, service->cache, config);
 	options.registry = service->registry;
-	status = http_server_start(&options, &service->server, error);
-	if (status == BW_OK)
-		service->background = background_start(stores->content, config->uploads.max_age_ms);
-	return status;
+	/* first: a store with nothing in it is found out before somebody pushes */
+	service->background = background_start(stores->content, config->uploads.max_age_ms);
+	return http_server_start(&options, &service->server, error);
 }
 
 /* Each client holds a socket and a file. */

@@ -140,15 +140,22 @@ static enum status rebuild(struct background *background, struct error *error)
 	return BW_OK;
 }
 
-static enum status complete_index(struct background *background, struct error *error)
+/* A store with nothing in it has an index that is complete from the first request
+ * on. False: not so, or it could not be told now. */
+static bool is_complete(struct content *content)
 {
 	bool empty = false;
-	enum status status = reindex_not_needed(background->content, &empty, error);
 
-	if (status != BW_OK)
-		return status;
-	if (empty)
-		return content_mark_complete(background->content, error);
+	if (content_is_complete(content))
+		return true;
+	return reindex_not_needed(content, &empty, NULL) == BW_OK && empty &&
+	       content_mark_complete(content, NULL) == BW_OK;
+}
+
+static enum status complete_index(struct background *background, struct error *error)
+{
+	if (is_complete(background->content))
+		return BW_OK;
 	log_event(LOG_INFO, "the index is not complete and is rebuilt; lists are read from the "
 			    "object store until then, and there is no catalog");
 	return rebuild(background, error);
@@ -197,7 +204,7 @@ struct background *background_start(struct content *content, int64_t upload_max_
 	pthread_mutex_init(&background->lock, NULL);
 	cond_init(&background->stop);
 	start(background, &background->janitor, "janitor", janitor);
-	if (!content_is_complete(content))
+	if (!is_complete(content))
 		start(background, &background->rebuilder, "reindex", rebuilder);
 	return background;
 }
