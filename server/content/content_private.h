@@ -63,7 +63,8 @@ enum status content_store_referrer(struct content *content, const char *reposito
 				   const struct digest *subject, const struct digest *digest,
 				   enum put_mode mode, struct error *error);
 
-/* --- content_tags.c: the two halves of content_put_tag --- */
+/* --- content_tags.c: a write of a tag in three steps, of which content_put_tag does
+ * the last two --- */
 /* Before content_store_tag: tells the index that a write of this version begins. */
 enum status content_begin_tag(struct content *content, const char *repository, const char *tag,
 			      uint64_t version, struct error *error);

@@ -14,11 +14,6 @@
  *     3. only then looks in the object store whether the bytes are there, or
  *        stores them; then tells the index, and acknowledges.
  *
- * A reference that was stored with PUT_REPLACE_SOON may not be seen by a collection
- * in another process yet: one that begins between 2. and the next durable write
- * misses it. So 2. and 3. are repeated when that write has returned; mostly this
- * costs one listing of no runs.
- *
  * and a collection (gc_files.h has the functions)
  *
  *     a. begins a run, which it refreshes while it lives,
@@ -37,6 +32,11 @@
  *                    acquitted, and 3. sees which.
  *     condemned      The collection may have asked whether it is kept before we
  *                    said so. We wait until it is condemned no longer.
+ *
+ * A reference that was stored with PUT_REPLACE_SOON may not be seen by a collection
+ * in another process yet: one that begins between 2. and the next durable write (or
+ * the first look at the reference, which makes it one) misses it. So 2. and 3. are
+ * repeated when that write has returned; mostly this costs one listing of no runs.
  *
  * What was kept stays so until the run's end, so that from here on the run does
  * not remove the digest. The same holds of each run by itself, so several may go
@@ -71,8 +71,8 @@
  * batch takes far less; beyond it the collection has died, or its store hangs. */
 #define REFERENCES_PATIENCE_MS 10000
 
-/* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned; any other
- * failure: the object store could not tell. The reference must not be
+/* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned, or what is
+ * condemned cannot be read; any other failure: the object store could not tell. The reference must not be
  * acknowledged. */
 enum status references_settle(struct content *content, const struct digest *digests, size_t count,
 			      struct error *error);
