@@ -130,14 +130,46 @@ static bool is_in_doubt(const struct tag_entry *entry)
 	       entry->pending + IN_DOUBT_US > (uint64_t)clock_wall_ms() * 1000;
 }
 
+/* What a push that died left of a tag may point to a manifest that was removed since,
+ * by somebody whom the index did not tell of this tag. It goes then, and what was
+ * there before counts. A push that is under way stores its manifest first. */
+static enum status read_in_doubt(struct content *content, const char *repository, const char *tag,
+				 struct tag_entry *ret, struct error *error)
+{
+	enum status status = read_newest(content, repository, tag, ret, error);
+	char key[KEY_SIZE];
+
+	if (status != BW_OK ||
+	    content_stat_record(content, repository, &ret->digest, NULL) != BW_ABSENT)
+		return status;
+	key_of_tag_version(key, repository, tag, ret->version);
+	status = object_remove(content->objects, key, error);
+	return status == BW_OK ? read_newest(content, repository, tag, ret, error) : status;
+}
+
+/* The index has the tag, and a write of it has begun and not ended. */
+static enum status decide(struct content *content, const char *repository, const char *tag,
+			  const struct tag_entry *indexed, struct tag_entry *ret,
+			  struct error *error)
+{
+	enum status status = read_in_doubt(content, repository, tag, ret, error);
+
+	if (status == BW_OK)
+		repair(content, repository, tag, ret);
+	else if (status == BW_ABSENT)
+		metadata_remove_tag(content->metadata, repository, tag, indexed->version, NULL);
+	return status;
+}
+
 enum status content_get_tag(struct content *content, const char *repository, const char *tag,
 			    struct tag_entry *ret, struct error *error)
 {
 	struct tag_entry indexed;
-	enum status in_index = metadata_get_tag(content->metadata, repository, tag, &indexed, NULL);
-	enum status status;
+	enum status status = metadata_get_tag(content->metadata, repository, tag, &indexed, NULL);
 
-	if (in_index == BW_OK && !is_in_doubt(&indexed)) {
+	if (status == BW_OK && is_in_doubt(&indexed))
+		return decide(content, repository, tag, &indexed, ret, error);
+	if (status == BW_OK) {
 		content_saw_version(content, indexed.version);
 		*ret = indexed;
 		return BW_OK;
@@ -145,8 +177,6 @@ enum status content_get_tag(struct content *content, const char *repository, con
 	status = read_newest(content, repository, tag, ret, error);
 	if (status == BW_OK)
 		repair(content, repository, tag, ret);
-	else if (status == BW_ABSENT && in_index == BW_OK)
-		metadata_remove_tag(content->metadata, repository, tag, indexed.version, NULL);
 	return status;
 }
 

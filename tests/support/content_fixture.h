@@ -215,6 +215,12 @@ static inline enum status push_image(struct fixture *fixture, const char *reposi
 			 NULL);
 }
 
+/* An image that is not fixture->image. The caller frees it. */
+static inline char *other_image(struct fixture *fixture, struct digest *ret_digest)
+{
+	return image_of(&fixture->config, 10, &fixture->config, 10, ret_digest);
+}
+
 static inline enum status remove_image(struct fixture *fixture)
 {
 	return content_remove_manifest(fixture->content, HERE, &fixture->image, NULL);

@@ -18,12 +18,6 @@ static void assert_tag(struct fixture *fixture, const char *tag, const struct di
 	assert_true(digest_equals(&entry.digest, digest));
 }
 
-/* Another image; the caller frees it. */
-static char *other_image(struct fixture *fixture, struct digest *ret_digest)
-{
-	return image_of(&fixture->config, 10, &fixture->config, 10, ret_digest);
-}
-
 /* ---- pushes ---- */
 
 static void a_push_stores_the_manifest_and_its_tags(void **state)

@@ -277,7 +277,7 @@ static void a_removal_that_died_before_the_store_changed_nothing(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(put_tag(fixture, &fixture->image, 10), BW_OK);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
 	make_fail(&fixture->object_faults, "put", BW_IO);
 	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_IO);
 	make_fail(&fixture->object_faults, NULL, BW_OK);
@@ -291,9 +291,12 @@ static void a_removal_that_died_before_the_store_changed_nothing(void **state)
 static void a_push_that_died_half_way_is_seen_at_once(void **state)
 {
 	struct fixture *fixture = *state;
-	struct tag_entry entry = {.digest = fixture->layer, .stored_at = 7};
+	struct tag_entry entry = {.stored_at = 7};
+	char *other = other_image(fixture, &entry.digest);
 
 	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_int_equal(push_body(fixture, HERE, other, NULL, 0, NULL), BW_OK);
+	free(other);
 	assert_int_equal(put_tag(fixture, &fixture->image, content_version(fixture->content)),
 			 BW_OK);
 	entry.version = content_version(fixture->content);
@@ -303,11 +306,35 @@ static void a_push_that_died_half_way_is_seen_at_once(void **state)
 	assert_int_equal(
 		content_store_tag(fixture->content, HERE, "latest", &entry, PUT_REPLACE, NULL),
 		BW_OK);
-	assert_tag_is(fixture, &fixture->layer);
+	assert_tag_is(fixture, &entry.digest);
 	assert_int_equal(remove_image(fixture), BW_OK);
-	assert_tag_is(fixture, &fixture->layer);
+	assert_tag_is(fixture, &entry.digest);
 	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_OK);
 	assert_tag_absent(fixture);
+}
+
+/* The same, and then what it pointed to is removed: the tag is what it was. */
+static void a_push_that_died_half_way_goes_with_its_manifest(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tag_entry entry = {.stored_at = 7};
+	char *other = other_image(fixture, &entry.digest);
+
+	mark_complete(fixture);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_int_equal(push_body(fixture, HERE, other, NULL, 0, NULL), BW_OK);
+	free(other);
+	entry.version = content_version(fixture->content);
+	assert_int_equal(content_begin_tag(fixture->content, HERE, "latest", entry.version, NULL),
+			 BW_OK);
+	assert_int_equal(
+		content_store_tag(fixture->content, HERE, "latest", &entry, PUT_REPLACE, NULL),
+		BW_OK);
+	assert_int_equal(content_remove_manifest(fixture->content, HERE, &entry.digest, NULL),
+			 BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	lose_index(fixture, true);
+	assert_tag_is(fixture, &fixture->image);
 }
 
 /* ---- a store that changes while it is read ---- */
@@ -433,6 +460,7 @@ int main(void)
 		TEST(a_removal_that_died_half_way_is_one_state_or_the_other),
 		TEST(a_removal_that_died_before_the_store_changed_nothing),
 		TEST(a_push_that_died_half_way_is_seen_at_once),
+		TEST(a_push_that_died_half_way_goes_with_its_manifest),
 		TEST(a_version_that_vanishes_is_not_absence),
 		TEST(a_repair_does_not_undo_a_removal),
 	};
