@@ -33,15 +33,15 @@
  *     condemned      The collection may have asked whether it is kept before we
  *                    said so. We wait until it is condemned no longer.
  *
- * A reference that was stored with PUT_REPLACE_SOON may not be seen by a collection
- * in another process yet: one that begins between 2. and the next durable write (or
- * the first look at the reference, which makes it one) misses it. So 2. and 3. are
- * repeated when that write has returned; mostly this costs one listing of no runs.
- *
  * What was kept stays so until the run's end, so that from here on the run does
  * not remove the digest. The same holds of each run by itself, so several may go
  * on at once; and each reference is made before the list of runs is read, so a
  * run that begins meanwhile sees it.
+ *
+ * A reference that was stored with PUT_REPLACE_SOON may not be seen by a collection
+ * in another process yet: one that begins between 2. and the next durable write (or
+ * the first look at the reference, which makes it one) misses it. So 2. and 3. are
+ * repeated when that write has returned; mostly this costs one listing of no runs.
  *
  * Why the object goes before the index's row in d.: who repairs the row looks at the
  * object once more afterwards. If it is there, its removal, and the row's, are still
