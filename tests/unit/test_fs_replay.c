@@ -408,6 +408,28 @@ static void clashing_keys_end_as_they_were(void **state)
 	run("test -e '%s/outside'", scratch);
 }
 
+/* Whoever can write there can write anywhere below ROOT, but nowhere else by us. */
+static void keys_that_lead_elsewhere_are_nobodys(void **state)
+{
+	const struct fs_record records[] = {
+		put_record("../planted", "1"),
+		put_record("a/../../planted", "2"),
+		{.op = FS_OP_PLACE, .key = "../planted", .body = "x", .body_length = 1},
+		{.op = FS_OP_REMOVE, .key = "../kept"},
+		put_record("b", "3"),
+	};
+	struct object_store *opened;
+
+	(void)state;
+	run("mkdir -p '%s/" FS_JOURNAL "' '%s/a' && echo x > '%s/x' && echo > '%s/kept'", image,
+	    image, image, scratch);
+	write_journal("1", records, array_size(records), 0);
+	opened = open_store(image);
+	assert_content(opened, "b", "3");
+	object_store_free(opened);
+	run("test -e '%s/kept' && ! test -e '%s/planted'", scratch, scratch);
+}
+
 /* ---- power cuts ---- */
 
 #define KEYS 6
@@ -678,6 +700,7 @@ int main(void)
 		TEST(a_new_object_counts_whole_or_not_at_all),
 		TEST(journals_are_replayed_by_number),
 		TEST(nothing_counts_behind_a_torn_record),
+		TEST(keys_that_lead_elsewhere_are_nobodys),
 		TEST(clashing_keys_end_as_they_were),
 		TEST(a_power_cut_takes_nothing_and_brings_nothing_back),
 		TEST(what_was_put_off_outlives_the_process),
