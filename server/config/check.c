@@ -4,7 +4,9 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
 #include "server/config/string_list.h"
+#include "server/oci/name.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A distribution's whole bundle is a quarter of a megabyte. */
@@ -229,11 +231,28 @@ static void check_ca_file(const struct upstream_config *upstream, const struct n
 	free(text);
 }
 
+/* Else what is pushed under that name while it is no upstream, and what is cached
+ * while it is one, would be taken for each other. */
+static void check_name(const struct upstream_config *upstream, const struct node *node,
+		       struct problems *problems)
+{
+	char repository[HOST_MAX + sizeof("/x")];
+
+	snprintf(repository, sizeof(repository), "%s/x", upstream->name);
+	if (!repository_names_registry(repository))
+		problems_add(problems, node->key_mark,
+			     "proxy.upstreams.%s: without a dot or a port it reads like a part of "
+			     "a local repository's name; name it %s.local or %s:443, with \"%s\" "
+			     "among its aliases",
+			     upstream->name, upstream->name, upstream->name, upstream->name);
+}
+
 static void check_upstream(const struct config *config, struct upstream_config *upstream,
 			   const struct node *node, struct problems *problems)
 {
 	const struct node *urls = node_get(node, "urls");
 
+	check_name(upstream, node, problems);
 	if (urls && urls->kind == NODE_LIST && upstream->urls.count == 0)
 		problems_add(problems, urls->mark,
 			     "proxy.upstreams.%s.urls: at least one is needed; remove the key for "

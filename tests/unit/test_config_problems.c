@@ -295,6 +295,10 @@ static void upstreams_are_checked(void **state)
 		{"proxy: {upstreams: {a_b: {}}}\n",
 		 "2:21: proxy.upstreams.a_b: \"a_b\": it is not a registry's host, such as quay.io "
 		 "or registry.test:5000"},
+		{"proxy: {upstreams: {harbor: {}}}\n",
+		 "2:21: proxy.upstreams.harbor: without a dot or a port it reads like a part of a "
+		 "local repository's name; name it harbor.local or harbor:443, with \"harbor\" "
+		 "among its aliases"},
 		{"proxy: {upstreams: [a.test]}\n",
 		 "2:20: proxy.upstreams: a map of names is needed, this is a list"},
 		{UPSTREAM("{urls: []}"), "2:36: proxy.upstreams.a.test.urls: at least one is "
