@@ -5,11 +5,13 @@
  */
 #include "server/base/str.h"
 #include "server/content/content.h"
+#include "server/oci/descriptor.h"
 #include "server/oci/manifest.h"
 #include "server/registry/failure.h"
 #include "server/registry/push.h"
 #include "server/registry/registry_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what it is called ---------------------------------------------------- */
@@ -110,6 +112,26 @@ static bool check_references(struct registry *registry, const struct target *tar
 						    parsed->manifest_count, has_manifest, failure));
 }
 
+/* A list of referrers has to hold its descriptor, which the index makes: that is too
+ * late to find out, since by then the manifest is stored. */
+static bool check_referrer(const struct manifest_push *push, const struct manifest *parsed,
+			   const struct digest *digest, struct api_failure *failure)
+{
+	char *descriptor = NULL;
+	struct error error = {0};
+	enum status status;
+
+	if (!parsed->has_subject)
+		return true;
+	status = referrer_descriptor(push->body, push->length, parsed->media_type, digest, parsed,
+				     &descriptor, &error);
+	free(descriptor);
+	return status == BW_OK || failure_set(failure, 413, API_SIZE_INVALID,
+					      "the manifest's annotations are too large for a list "
+					      "of referrers: %s",
+					      error.message);
+}
+
 /* ---- storing it ----------------------------------------------------------- */
 
 static bool store(struct registry *registry, const struct target *target,
@@ -169,6 +191,7 @@ bool registry_put_manifest(struct registry *registry, const struct target *targe
 		return false;
 	done = find_digest(push, &reference, &digest, failure) &&
 	       check_references(registry, target, &parsed, failure) &&
+	       check_referrer(push, &parsed, &digest, failure) &&
 	       store(registry, target, push, &reference, &digest, &parsed, failure);
 	if (done) {
 		digest_format(&digest, pushed.digest);

@@ -300,6 +300,19 @@ def test_copied_with_what_refers_to_it(upstream, serve):
     target.assert_pulls(signature)
 
 
+def test_a_descriptor_too_large_for_a_list(ready):
+    # a byte of the manifest, and an escape of six in the list
+    signature = referrer(annotations={"note": "0"})
+    for content in signature.blobs.values():
+        ready.push_blob(content)
+    body = signature.body.replace(b'"0"', b'"' + b"\x7f" * 2_000_000 + b'"')
+    response = ready.put_manifest("large", body, signature.media_type)
+    assert (response.status, response.error["code"]) == (413, "SIZE_INVALID"), response
+    assert ready.manifest("large").status == 404
+    assert ready.manifest(digest_of(body)).status == 404
+    assert listed(ready, SUBJECT.digest) == []
+
+
 def test_odd_queries(ready):
     signature = ready.push(referrer())
     for query in ("artifactType=", "last=", "last=x", "n=1", "x=y", "artifactType=a&artifactType=b",
