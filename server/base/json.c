@@ -2,6 +2,7 @@
 
 #include "server/base/str.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #define JSON_MAX_NUMBER ((double)((UINT64_C(1) << 53) - 1))
@@ -187,6 +188,32 @@ enum status json_parse(const char *text, size_t length, cJSON **ret, struct erro
 	}
 	*ret = value;
 	return BW_OK;
+}
+
+/* The lock covers the count, and is a leaf. */
+static pthread_mutex_t large_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t large_ended = PTHREAD_COND_INITIALIZER;
+static unsigned large_count;
+
+void json_large_begin(size_t length)
+{
+	if (length < JSON_LARGE_BYTES)
+		return;
+	pthread_mutex_lock(&large_lock);
+	while (large_count == JSON_LARGE_AT_ONCE)
+		pthread_cond_wait(&large_ended, &large_lock);
+	large_count++;
+	pthread_mutex_unlock(&large_lock);
+}
+
+void json_large_end(size_t length)
+{
+	if (length < JSON_LARGE_BYTES)
+		return;
+	pthread_mutex_lock(&large_lock);
+	large_count--;
+	pthread_cond_signal(&large_ended);
+	pthread_mutex_unlock(&large_lock);
 }
 
 const cJSON *json_member(const cJSON *object, const char *name)

@@ -24,6 +24,15 @@
  * at its end. The caller frees it with cJSON_Delete. BW_INVALID otherwise. */
 enum status json_parse(const char *text, size_t length, cJSON **ret, struct error *error);
 
+/* To be called around the life of the tree of a text that came from a client, with
+ * the text's length: a tree may take ten times that, so that of large ones only
+ * JSON_LARGE_AT_ONCE are there at a time. In between there must be no waiting for
+ * anything, and no second one. */
+#define JSON_LARGE_BYTES ((size_t)64 << 10)
+#define JSON_LARGE_AT_ONCE 4
+void json_large_begin(size_t length);
+void json_large_end(size_t length);
+
 /* Members of an object, matched with exact case. NULL when the member is not
  * there, is not of that type, stands there twice, or `object` is none (NULL
  * included, so that look-ups can be chained). */

@@ -378,10 +378,12 @@ enum status manifest_parse(const char *body, size_t length, const char *content_
 	if (length > MANIFEST_MAX_BYTES)
 		return error_set(error, BW_TOO_LARGE, "a manifest of %zu bytes; %zu are allowed",
 				 length, MANIFEST_MAX_BYTES);
+	json_large_begin(length);
 	status = json_parse(body, length, &root, error);
 	if (status == BW_OK)
 		status = parse_root(root, content_type, &manifest, error);
 	cJSON_Delete(root);
+	json_large_end(length);
 	if (status == BW_OK)
 		*ret = manifest;
 	else

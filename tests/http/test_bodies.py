@@ -11,12 +11,13 @@ import pytest
 from fakes.images import digest_of
 from harness.push import Repository, path_of
 from harness.raw import parse
-from harness.server import NAME
+from harness.server import NAME, SANITIZED
 
 UPSTREAMS = {NAME: {"urls": ["http://127.0.0.1:9"]}}   # never asked
 CONTENT = bytes(range(256)) * 40
 MANIFEST_MAX = 4 << 20
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @pytest.fixture
@@ -399,6 +400,25 @@ def test_memory_follows_what_comes_and_not_what_is_said(serve):
                                     f"Content-Length: {MANIFEST_MAX}") + b"{")
         server.wait_until(lambda: server.metrics().value("registry_http_in_flight_requests") >= 40)
         assert server.peak_memory() - before < 40 << 20
+
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is not ours")
+def test_many_costly_manifests_at_once_cost_no_more_than_a_few(serve):
+    # a tree of 16 MiB each, were they all looked at together
+    server = serve(upstreams={}, config={"http": {"threads": 64}})
+    body = (b'{"schemaVersion":2,"manifests":[],"x":[' + b"0," * 200_000 + b'0],"y":"').ljust(
+        MANIFEST_MAX - 2, b"y") + b'"}'
+    before = server.peak_memory()
+    with contextlib.ExitStack() as pushing:
+        connections = [pushing.enter_context(Connection(server)) for _ in range(40)]
+        for i, connection in enumerate(connections):
+            connection.send(request("PUT", f"/v2/team/app/manifests/{i}", "Content-Type: " + INDEX,
+                                    f"Content-Length: {len(body)}") + body[:-1])
+        for connection in connections:
+            connection.send(body[-1:])
+        for connection in connections:
+            assert connection.answer().status == 201
+    assert server.peak_memory() - before < 40 * 2 * MANIFEST_MAX + (100 << 20)
 
 
 # What is said of where things are
