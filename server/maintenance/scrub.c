@@ -117,7 +117,8 @@ static enum status damaged(struct scrubbing *scrubbing, const char *key,
 	if (scrubbing->options->quarantine) {
 		status = quarantine_blob(scrubbing->content, digest, info, &trouble);
 		finding.quarantined = status == BW_OK;
-		finding.detail = trouble.message;
+		/* what succeeded may have asked for what is not there */
+		finding.detail = status == BW_OK ? "" : trouble.message;
 	}
 	report_blob(scrubbing, digest, &finding);
 	/* somebody pushes it, or it has changed: it is not ours to move just now */
@@ -237,8 +238,12 @@ static enum status look_for_bytes(struct scrubbing *scrubbing, const char *key, 
 		status = object_stat(objects, key, &info, &trouble);
 	else if (status == BW_OK)
 		return BW_OK;
-	if (status == BW_OK)
+	if (status == BW_OK) {
+		/* the index would tell clients that they need not push it */
+		metadata_remove_blob(content_metadata(scrubbing->content), &scrubbing->key.digest,
+				     NULL);
 		report(scrubbing, &finding);
+	}
 	if (status == BW_OK || status == BW_ABSENT)
 		return BW_OK;
 	if (error)

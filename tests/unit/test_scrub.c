@@ -12,6 +12,7 @@ struct found {
 	char key[KEY_SIZE];
 	size_t repositories;
 	bool quarantined;
+	bool detailed;
 };
 
 static void on_finding(void *context, const struct scrub_finding *finding)
@@ -22,6 +23,7 @@ static void on_finding(void *context, const struct scrub_finding *finding)
 	found->fault = finding->fault;
 	found->repositories = finding->repository_count;
 	found->quarantined = finding->quarantined;
+	found->detailed = *finding->detail != '\0';
 	str_copy(found->key, sizeof(found->key), finding->key);
 }
 
@@ -84,6 +86,7 @@ static void a_flipped_bit_is_found_and_moved(void **state)
 
 	assert_int_equal(run(fixture, true, &found, &summary), BW_OK);
 	assert_true(found.quarantined);
+	assert_false(found.detailed);
 	assert_int_equal(summary.quarantined, 1);
 	assert_int_equal(object_stat(fixture->objects, key, &info, NULL), BW_ABSENT);
 	assert_int_equal(count_keys(fixture, "quarantine/sha256/"), 1);
@@ -112,6 +115,23 @@ static void what_a_push_left_unfinished_is_not_bad(void **state)
 	assert_int_equal(run(fixture, false, &found, &summary), BW_OK);
 	assert_int_equal(found.count, 0);
 	assert_int_equal(summary.unfinished, 1);
+}
+
+/* Clients do not push what they are told is there. */
+static void bytes_that_are_gone_can_be_pushed_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct scrub_summary summary;
+	struct digest digest;
+	struct found found;
+	char key[KEY_SIZE];
+	uint64_t size;
+
+	push(fixture, key, &digest);
+	assert_int_equal(object_remove(fixture->objects, key, NULL), BW_OK);
+	assert_int_equal(run(fixture, false, &found, &summary), BW_OK);
+	assert_int_equal(found.fault, SCRUB_BYTES_GONE);
+	assert_int_equal(content_stat_blob(fixture->content, &digest, &size, NULL), BW_ABSENT);
 }
 
 static void a_manifest_without_its_body_is_found(void **state)
@@ -203,6 +223,7 @@ int main(void)
 		TEST(what_is_good_is_not_reported),
 		TEST(a_flipped_bit_is_found_and_moved),
 		TEST(what_a_push_left_unfinished_is_not_bad),
+		TEST(bytes_that_are_gone_can_be_pushed_again),
 		TEST(a_manifest_without_its_body_is_found),
 		TEST(a_record_that_is_none_is_found),
 		TEST(what_heals_meanwhile_stays),
