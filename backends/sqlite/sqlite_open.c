@@ -277,12 +277,20 @@ static enum status open_alone(const char *path, sqlite3 **ret_db, bool *ret_rebu
 	return BW_OK;
 }
 
-/* Damage is for the next who is alone to deal with. */
+/* Damage is for the next who is alone to deal with. A new file beside one that was
+ * deleted would not hear what the other process still writes to that, and be taken
+ * for complete later. */
 static enum status open_shared(const char *path, sqlite3 **ret_db, bool *ret_rebuilt,
 			       struct error *error)
 {
-	enum status status = open_with_schema(path, ret_db, error);
+	enum status status;
 
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return error_set(error, BW_UNAVAILABLE,
+				 "index %s was deleted while another process uses it: restart "
+				 "that one, and it begins a new one",
+				 path);
+	status = open_with_schema(path, ret_db, error);
 	if (status == BW_CORRUPT) {
 		sqlite_mark_suspect(path);
 		error_prefix(error, "another process has it open: stop that one, and the next to "

@@ -21,7 +21,8 @@
  *
  * Several processes may use one file. Each holds a lock on PATH.in-use, and a
  * damaged file that another one uses stays where it is: BW_CORRUPT, until that one
- * is gone.
+ * is gone. A file that was deleted while another uses it is not begun anew before
+ * that: BW_UNAVAILABLE.
  */
 #ifndef BACKENDS_SQLITE_SQLITE_STORE_H
 #define BACKENDS_SQLITE_SQLITE_STORE_H

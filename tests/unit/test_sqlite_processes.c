@@ -185,6 +185,27 @@ static void a_damaged_one_that_is_in_use_is_left_in_place(void **state)
 	assert_int_equal(access(fixture->suspect, F_OK), -1);
 }
 
+/* What the one that has it open writes from now on is lost with it. */
+static void a_deleted_one_that_is_in_use_is_not_begun_anew(void **state)
+{
+	struct sqlite_fixture *fixture = *state;
+	struct metadata_store *store = NULL;
+	struct error error = {0};
+	struct children children;
+	char byte;
+
+	start_children(&children, 1, fixture->path, open_and_stay);
+	assert_int_equal(read(children.told, &byte, 1), 1);
+	assert_int_equal(unlink(fixture->path), 0);
+	assert_int_equal(sqlite_store_new(fixture->path, &store, NULL, &error), BW_UNAVAILABLE);
+	assert_non_null(strstr(error.message, "restart"));
+	assert_int_equal(access(fixture->path, F_OK), -1);
+
+	kill_child(&children);
+	metadata_store_free(open_index(fixture->path, false));
+	assert_int_equal(access(fixture->path, F_OK), 0);
+}
+
 static void a_note_of_damage_is_kept_for_who_is_alone(void **state)
 {
 	struct sqlite_fixture *fixture = *state;
@@ -316,6 +337,7 @@ int main(void)
 		SQLITE_TEST(opened_at_once_it_is_brought_up_to_date_once),
 		SQLITE_TEST(opened_at_once_a_damaged_one_is_set_aside_once),
 		SQLITE_TEST(a_damaged_one_that_is_in_use_is_left_in_place),
+		SQLITE_TEST(a_deleted_one_that_is_in_use_is_not_begun_anew),
 		SQLITE_TEST(a_note_of_damage_is_kept_for_who_is_alone),
 		SQLITE_TEST(what_each_process_writes_all_of_them_keep),
 		SQLITE_TEST(a_process_killed_while_it_writes_hinders_nobody),
