@@ -1,42 +1,18 @@
 """The parsers against a second opinion: a regular expression or a few lines of
 Python that say the same, over whatever hypothesis comes up with."""
 
-import os
 import re
-import subprocess
 import urllib.parse
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).resolve().parents[2]
-DRIVER = os.environ.get("PROPERTY_DRIVER", ROOT / "build/asan/tests/property_driver")
+from harness.driver import Driver
 
 settings.register_profile("steady", max_examples=400, deadline=None, derandomize=True, database=None,
                           suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("steady")
-
-
-class Driver:
-    def __init__(self):
-        self.process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def __call__(self, command, *arguments):
-        """The words of its answer, texts decoded to bytes."""
-        words = [argument.hex() or "-" for argument in arguments]
-        try:
-            self.process.stdin.write(" ".join([command, *words]).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        line = self.process.stdout.readline().decode()
-        assert line.endswith("\n"), f"the driver died of {command} {arguments!r}"
-        return [bytes.fromhex(word[:-1]) if word.endswith(".") else word for word in line.split()]
-
-    def accepts(self, command, *arguments):
-        return self(command, *arguments)[0] == "yes"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from test_parsers import Driver
+from harness.driver import Driver
 
 PROCESS = st.sampled_from([b"0", b"1"])
 DATA = st.one_of(st.binary(max_size=5), st.integers(1, 300).map(lambda size: b"z" * size))
