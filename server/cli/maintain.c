@@ -10,10 +10,12 @@
 #include "server/maintenance/scrub.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,6 +77,26 @@ static bool owned_by_somebody_else(const char *root, uid_t *ret_owner)
 	return other;
 }
 
+static bool has_server(const char *root)
+{
+	char *path = xasprintf("%s/lock", root);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool has = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd); /* gives the lock back */
+	free(path);
+	return has;
+}
+
+/* A server goes on writing to an index that was deleted. One begun beside it
+ * would lack that, and be taken for complete by the next server. */
+static bool index_deleted_in_use(const struct config *config)
+{
+	return access(config->metadata.sqlite_path, F_OK) < 0 && errno == ENOENT &&
+	       has_server(config->storage.root_directory);
+}
+
 bool maintain_may_open(const struct invocation *invocation, const struct config *config)
 {
 	const char *root = config->storage.root_directory;
@@ -97,6 +119,12 @@ bool maintain_may_open(const struct invocation *invocation, const struct config 
 			       "in \"setpriv --reuid %u breakwater %s ...\"",
 			       invocation->command->name, root, (unsigned)owner, (unsigned)owner,
 			       invocation->command->name);
+		return false;
+	}
+	if (index_deleted_in_use(config)) {
+		terminal_error("%s: a server uses the store at \"%s\", but its index \"%s\" is not "
+			       "there: restart the server, and it rebuilds it",
+			       invocation->command->name, root, config->metadata.sqlite_path);
 		return false;
 	}
 	return true;

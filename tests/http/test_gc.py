@@ -348,6 +348,21 @@ def test_reindex_beside_a_server(server, repository, command):
     repository.assert_pulls(image, "1")
 
 
+def test_an_index_deleted_beside_a_server_is_left_to_it(server, repository, command):
+    """The server writes on to the deleted file: a new one beside it would miss that."""
+    repository.push(images.image([5000]), "1")
+    for index in server.folder.glob("index.db*"):
+        index.unlink()
+    done = command("reindex", "-c", server.config_file)
+    assert done.returncode == 1 and "restart the server" in done.stderr, done
+    repository.push(images.image([6000]), "2")
+    repository.close()
+    server.stop()
+    server.start()
+    server.wait_until(lambda: "the index is rebuilt" in server.stderr())
+    assert repository.tags().json["tags"] == ["1", "2"]
+
+
 def test_an_empty_store_needs_no_rebuilding(server):
     server.wait_until(lambda: server.get("/v2/_catalog").status == 200)
     assert "rebuilt" not in server.stderr()
