@@ -22,7 +22,7 @@ struct http_server;
 
 struct exchange {
 	struct connection *connection;
-	const struct http_server *server;
+	struct http_server *server;
 	struct registry *registry;
 	const char *external_url; /* of Locations; "": they are relative */
 	struct arena arena;

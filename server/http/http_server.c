@@ -32,6 +32,7 @@ struct http_server {
 	struct admin *admin;
 	_Atomic enum server_phase phase;
 	_Atomic unsigned in_flight;
+	_Atomic unsigned receiving; /* requests whose bodies are being read */
 };
 
 /* Idle connections hold a worker each: when most workers are taken, nobody
@@ -103,6 +104,45 @@ static void settle_connection(struct exchange *exchange)
 		connection_close_after(exchange->connection);
 }
 
+/* A body is read at its sender's pace, however slow that is. Not all workers may
+ * wait for senders, or whoever has some dozens of connections keeps everybody from
+ * pulling. */
+static bool begin_receiving(struct http_server *server)
+{
+	unsigned threads = listener_threads(server->listener);
+	unsigned most = threads < 4 ? threads - 1 : threads - threads / 4;
+
+	if (atomic_fetch_add(&server->receiving, 1) < most)
+		return true;
+	atomic_fetch_sub(&server->receiving, 1);
+	return false;
+}
+
+static void respond_too_many_senders(struct exchange *exchange)
+{
+	static const struct api_failure failure = {
+		.http_status = 503,
+		.code = API_UNAVAILABLE,
+		.retry_after = 1,
+		.message = "too many clients are sending at once; http.threads says how many there "
+			   "may be",
+	};
+
+	respond_failure(exchange, &failure);
+}
+
+static void act(struct exchange *exchange, const struct route_action *action)
+{
+	if (!exchange->request.has_body) {
+		action->handle(exchange);
+	} else if (begin_receiving(exchange->server)) {
+		action->handle(exchange);
+		atomic_fetch_sub(&exchange->server->receiving, 1);
+	} else {
+		respond_too_many_senders(exchange);
+	}
+}
+
 static void answer(struct exchange *exchange)
 {
 	const struct route *route = router_match(routes, route_count, exchange->request.path,
@@ -115,7 +155,7 @@ static void answer(struct exchange *exchange)
 	else if (!action)
 		respond_not_allowed(exchange);
 	else
-		action->handle(exchange);
+		act(exchange, action);
 }
 
 static void refuse_malformed(struct exchange *exchange, const struct api_failure *failure)

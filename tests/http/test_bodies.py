@@ -424,6 +424,32 @@ def test_many_costly_manifests_at_once_cost_no_more_than_a_few(serve):
 # What is said of where things are
 
 
+def test_slow_senders_leave_workers_for_others(serve):
+    server = serve(upstreams=UPSTREAMS, config={"http": {"threads": 8}})
+    repository = Repository(server, "team/app")
+    repository.push_blob(CONTENT)
+    repository.close()
+    head = (b"PUT /v2/team/app/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Type: " + IMAGE.encode()
+            + b"\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(Connection(server)) for _ in range(6)]
+        for connection in slow:
+            connection.send(head)
+            assert connection.answer().status == 100    # it is being read
+            connection.send(b"{")
+        with Connection(server) as late:
+            late.send(head)
+            refused = late.answer()
+        assert (refused.status, refused.error["code"]) == (503, "UNAVAILABLE")
+        assert refused.headers["retry-after"] == "1"
+        pulling = Repository(server, "team/app")
+        assert pulling.blob(digest_of(CONTENT)).body == CONTENT
+        pulling.close()
+    with Connection(server) as next_one:
+        next_one.send(head)
+        assert next_one.answer().status == 100
+
+
 def test_locations_are_relative(repository):
     upload = repository.post()
     assert upload.headers["location"].startswith("/v2/team/app/blobs/uploads/")
