@@ -205,6 +205,10 @@ static void print_gc_text(const struct gc_summary *summary, bool removed)
 	buf_append_string(&text, removed ? "\nremoved           " : "\nwould be removed  ");
 	append_blobs(&text, removed ? summary->removed : summary->garbage,
 		     removed ? summary->removed_bytes : summary->garbage_bytes);
+	if (summary->marked.loose > 0)
+		buf_printf(&text, "\n%s%" PRIu64 " links of blobs that no image lists",
+			   removed ? "removed           " : "would be removed  ",
+			   removed ? summary->unlinked : summary->marked.loose);
 	if (summary->kept > 0)
 		buf_printf(&text, "\nkept              %" PRIu64 " that were pushed meanwhile",
 			   summary->kept);
@@ -228,9 +232,10 @@ static void print_gc_json(const struct gc_summary *summary, bool removed, enum s
 
 	buf_printf(&json,
 		   "{\"dryRun\":%s,\"repositories\":%" PRIu64 ",\"manifests\":%" PRIu64
-		   ",\"links\":%" PRIu64,
+		   ",\"links\":%" PRIu64 ",\"unneededLinks\":%" PRIu64 ",\"removedLinks\":%" PRIu64,
 		   removed ? "false" : "true", summary->marked.repositories,
-		   summary->marked.manifests, summary->marked.links);
+		   summary->marked.manifests, summary->marked.links, summary->marked.loose,
+		   summary->unlinked);
 	buf_printf(&json,
 		   ",\"blobs\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"garbageBlobs\":%" PRIu64
 		   ",\"garbageBytes\":%" PRIu64,
@@ -250,6 +255,9 @@ int maintain_gc(const struct maintain_options *options, const struct config *con
 	struct gc_options wanted = {
 		.remove = options->remove,
 		.upload_max_age_ms = config->uploads.max_age_ms,
+		.link_max_age_ms = config->uploads.max_age_ms > GC_LINK_MAX_AGE_MS
+					   ? config->uploads.max_age_ms
+					   : GC_LINK_MAX_AGE_MS,
 		.grace_ms = GC_GRACE_MS,
 	};
 	struct gc_summary summary = {0};

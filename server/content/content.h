@@ -106,12 +106,15 @@ enum status content_get_manifest(struct content *content, const char *repository
 enum status content_put_manifest(struct content *content, const char *repository,
 				 const struct manifest_entry *entry, const struct manifest *parsed,
 				 struct error *error);
-/* The same, and from then on the tags point to it: all of it is flushed once. A
- * newer write of a tag, or a removal of the manifest, that got in between is no
+/* The same, and from then on the tags point to it: all of it is flushed once. With
+ * `needs_links` the caller has found a link for every blob that is listed (foreign
+ * ones apart), and it is BW_UNAVAILABLE when a garbage collection has removed one
+ * since. A newer write of a tag, or a removal of the manifest, that got in between is no
  * failure: it came after us. */
 enum status content_push_manifest(struct content *content, const char *repository,
 				  const struct manifest_entry *entry, const struct manifest *parsed,
-				  const char *const *tags, size_t tag_count, struct error *error);
+				  bool needs_links, const char *const *tags, size_t tag_count,
+				  struct error *error);
 
 /* Removes the record, the tags that point to it, and what the index has of it. The
  * body stays for the garbage collection. Absent is BW_OK. Durable when it

@@ -239,13 +239,9 @@ enum status content_mount_blob(struct content *content, const char *repository,
 {
 	struct listed_content link = {.digest = *digest};
 	struct object_info info;
-	enum status status =
-		metadata_get_link(content->metadata, repository, digest, ret_size, NULL);
-
-	if (status == BW_OK)
-		return BW_OK;
 	/* before anything is written: most mounts that fail do so here */
-	status = stat_bytes(content, digest, &info, error);
+	enum status status = stat_bytes(content, digest, &info, error);
+
 	if (status != BW_OK)
 		return status;
 	link.size = info.size;

@@ -38,6 +38,7 @@ struct push {
 	const char *const *tags;
 	size_t tag_count;
 	uint64_t *versions; /* of the tags */
+	bool needs_links;
 };
 
 /* Bytes found damaged are replaced: this is how a manifest that was refused when it
@@ -136,6 +137,35 @@ static enum status settle(struct push *push, struct error *error)
 	return status;
 }
 
+/* A collection removes links that are old and that no manifest lists, until it is told
+ * that this one does. */
+static enum status check_links(struct push *push, struct error *error)
+{
+	const struct manifest *parsed = push->parsed;
+	struct error trouble = {0};
+	uint64_t size;
+
+	for (size_t i = 0; push->needs_links && i < parsed->blob_count; i++) {
+		enum status status = BW_OK;
+
+		if (!parsed->blobs[i].foreign)
+			status = content_get_link(push->content, push->repository,
+						  &parsed->blobs[i].digest, &size, &trouble);
+		if (status == BW_ABSENT) {
+			status = error_set(&trouble, BW_UNAVAILABLE,
+					   "a garbage collection took a blob of the image, which "
+					   "nothing had listed for long; push it again");
+			trouble.retry_after = 1;
+		}
+		if (status == BW_OK)
+			continue;
+		if (error)
+			*error = trouble;
+		return status;
+	}
+	return BW_OK;
+}
+
 static struct tag_entry tag_of(const struct push *push, size_t index)
 {
 	return (struct tag_entry){.digest = push->entry->digest,
@@ -180,6 +210,8 @@ static enum status store_with_tags(struct push *push, struct error *error)
 	if (status == BW_OK)
 		status = settle(push, error);
 	if (status == BW_OK)
+		status = check_links(push, error);
+	if (status == BW_OK)
 		status = store_body(push, error);
 	return status == BW_OK ? store_tags(push, error) : status;
 }
@@ -198,6 +230,8 @@ static enum status store(struct push *push, struct error *error)
 
 	if (status == BW_OK)
 		status = settle(push, error);
+	if (status == BW_OK)
+		status = check_links(push, error);
 	return status == BW_OK ? store_body_again(push, error) : status;
 }
 
@@ -258,12 +292,14 @@ static enum status index_all(struct push *push, struct error *error)
 
 enum status content_push_manifest(struct content *content, const char *repository,
 				  const struct manifest_entry *entry, const struct manifest *parsed,
-				  const char *const *tags, size_t tag_count, struct error *error)
+				  bool needs_links, const char *const *tags, size_t tag_count,
+				  struct error *error)
 {
 	struct push push = {.content = content,
 			    .repository = repository,
 			    .entry = entry,
 			    .parsed = parsed,
+			    .needs_links = needs_links,
 			    .tags = tags,
 			    .tag_count = tag_count,
 			    .versions = xcalloc(tag_count + 1, sizeof(*push.versions))};
@@ -282,5 +318,9 @@ enum status content_put_manifest(struct content *content, const char *repository
 				 const struct manifest_entry *entry, const struct manifest *parsed,
 				 struct error *error)
 {
-	return content_push_manifest(content, repository, entry, parsed, NULL, 0, error);
+	struct push push = {
+		.content = content, .repository = repository, .entry = entry, .parsed = parsed};
+	enum status status = store(&push, error);
+
+	return status == BW_OK ? index_all(&push, error) : status;
 }

@@ -3,7 +3,8 @@
  * what nothing refers to.
  *
  * A blob (or a manifest's body) is referred to by a link, by the record of a
- * manifest with that digest, or by a stored manifest that lists it. A garbage
+ * manifest with that digest, or by a stored manifest that lists it. (A link that no
+ * manifest of its repository has listed for long is removed like a blob.) A garbage
  * collection in any process, on this machine or another, may be looking for
  * bytes that nothing refers to at the moment a reference is made. So whoever
  * makes one, or acts on one that was made but perhaps never acknowledged (a

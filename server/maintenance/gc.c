@@ -33,6 +33,19 @@
  *   - A manifest that is there and cannot be read might list anything. Then nothing
  *     at all is removed.
  *
+ *
+ * A link that no manifest of its repository lists is a reference only while it is
+ * young. An old one is removed as a blob is: its digest is condemned, and it is
+ * spared when that is kept. Whoever counts on an old link renews it or says so:
+ *
+ *   - a push of the blob, or a mount, writes the link anew before it settles. Either we
+ *     read the younger one, or the digest is kept, or they find the link gone and
+ *     write it once more;
+ *   - a push of a manifest settles for what it lists when its record is there, and
+ *     then looks whether the links it counted on still are (content_push.c). Before
+ *     that, a client that was told of an old blob by a HEAD may have to push it: its
+ *     manifest is refused until then.
+ *
  * We are believed only while we live. Each removal is preceded by a look at the
  * clock (gc_run_alive): a run that was held up for longer than 30 s removes nothing
  * more, and no one ignores a run that was refreshed within 120 s. A single request
@@ -69,9 +82,11 @@ struct gc {
 	struct task alive; /* the same, and keeps the run alive */
 	struct gc_summary *summary;
 	struct digest_set *set;
+	struct loose_links loose;
 	struct gc_run run;
 	struct digest batch[GC_BATCH_MAX];
 	uint64_t sizes[GC_BATCH_MAX];
+	const char *repositories[GC_BATCH_MAX]; /* whose link it is; NULL: the blob itself */
 	size_t batched;
 };
 
@@ -119,6 +134,24 @@ static enum status remove_one(struct gc *gc, const struct digest *digest, uint64
 	return metadata_remove_blob(content_metadata(gc->content), digest, error);
 }
 
+static enum status unlink_one(struct gc *gc, const char *repository, const struct digest *digest,
+			      struct error *error)
+{
+	enum status status = hold(gc, error);
+
+	if (status == BW_OK)
+		status = content_unlink_blob(gc->content, repository, digest, error);
+	if (status != BW_OK)
+		return status;
+	gc->summary->unlinked++;
+	if (!gc_run_alive(&gc->run))
+		return error_set(error, BW_CANCELLED,
+				 "a link in \"%s\" took so long to remove that a push may have "
+				 "counted on it",
+				 repository);
+	return BW_OK;
+}
+
 static enum status remove_unless_kept(struct gc *gc, size_t at, struct error *error)
 {
 	bool kept = false;
@@ -126,6 +159,8 @@ static enum status remove_unless_kept(struct gc *gc, size_t at, struct error *er
 
 	if (status != BW_OK)
 		return status;
+	if (!kept && gc->repositories[at])
+		return unlink_one(gc, gc->repositories[at], &gc->batch[at], error);
 	if (!kept)
 		return remove_one(gc, &gc->batch[at], gc->sizes[at], error);
 	gc->summary->kept++;
@@ -182,23 +217,43 @@ static enum status sweep_blob(void *context, const char *key, const struct objec
 	if (!gc->options->remove)
 		return BW_OK;
 	gc->batch[gc->batched] = digest;
+	gc->repositories[gc->batched] = NULL;
 	gc->sizes[gc->batched++] = info->size;
 	return gc->batched < GC_BATCH_MAX ? BW_OK : remove_batch(gc, error);
+}
+
+/* Before the blobs: a link that is kept keeps its blob. */
+static enum status sweep_links(struct gc *gc, struct error *error)
+{
+	enum status status = BW_OK;
+
+	for (size_t i = 0; status == BW_OK && i < gc->loose.count; i++) {
+		gc->batch[gc->batched] = gc->loose.items[i].digest;
+		gc->repositories[gc->batched++] = gc->loose.items[i].repository;
+		if (gc->batched == GC_BATCH_MAX || i + 1 == gc->loose.count)
+			status = remove_batch(gc, error);
+	}
+	return status;
 }
 
 static enum status mark_and_sweep(struct gc *gc, struct error *error)
 {
 	struct object_store *objects = content_objects(gc->content);
 	const struct task *task = gc->options->remove ? &gc->alive : gc->task;
+	int64_t loose_before = clock_wall_ms() - gc->options->link_max_age_ms;
 	enum status status;
 
 	gc->summary->stage = GC_MARKING;
-	status = mark_references(gc->content, task, gc->set, &gc->summary->marked, error);
+	status = mark_references(gc->content, task, loose_before, gc->set, &gc->loose,
+				 &gc->summary->marked, error);
 	if (status != BW_OK)
 		return status;
 	gc->summary->referenced = digest_set_count(gc->set);
 	gc->summary->stage = GC_SWEEPING;
-	status = walk_keys(objects, "blobs/", task, sweep_blob, gc, error);
+	if (gc->options->remove)
+		status = sweep_links(gc, error);
+	if (status == BW_OK)
+		status = walk_keys(objects, "blobs/", task, sweep_blob, gc, error);
 	if (status == BW_OK && gc->batched > 0)
 		status = remove_batch(gc, error);
 	return status;
@@ -253,6 +308,7 @@ enum status gc_collect(struct content *content, const struct gc_options *options
 	if (status == BW_OK)
 		summary->stage = GC_ENDED;
 	digest_set_free(gc->set);
+	loose_links_release(&gc->loose);
 	free(gc);
 	return status;
 }

@@ -9,11 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Links of one repository come before its manifests in the order of keys, so they
+ * wait until the last of these was read. */
 struct marking {
 	struct content *content;
 	struct digest_set *set;
+	struct loose_links *loose;
 	struct marked *marked;
+	int64_t loose_before;
 	char repository[OBJECT_KEY_MAX + 1]; /* of the last key */
+	struct loose_links waiting; /* old links of this repository */
+	struct digest_set *listed; /* what its manifests list; NULL: no link waits */
 	struct parsed_key key;
 };
 
@@ -22,8 +28,11 @@ static enum status add_all(struct marking *marking, const struct descriptor *des
 {
 	enum status status = BW_OK;
 
-	for (size_t i = 0; i < count && status == BW_OK; i++)
+	for (size_t i = 0; i < count && status == BW_OK; i++) {
 		status = digest_set_add(marking->set, &descriptors[i].digest, error);
+		if (status == BW_OK && marking->listed)
+			status = digest_set_add(marking->listed, &descriptors[i].digest, error);
+	}
 	return status;
 }
 
@@ -121,12 +130,42 @@ static enum status mark_manifest(struct marking *marking, const char *key, struc
 	return status;
 }
 
+/* All manifests of the repository were read. */
+static void end_repository(struct marking *marking)
+{
+	for (size_t i = 0; i < marking->waiting.count; i++) {
+		const struct loose_link *link = &marking->waiting.items[i];
+
+		if (digest_set_has(marking->listed, &link->digest))
+			continue;
+		loose_links_add(marking->loose, link->repository, &link->digest);
+		marking->marked->loose++;
+	}
+	loose_links_release(&marking->waiting);
+	digest_set_free(marking->listed);
+	marking->listed = NULL;
+}
+
 static void count_repository(struct marking *marking)
 {
 	if (strcmp(marking->repository, marking->key.repository) == 0)
 		return;
+	end_repository(marking);
 	str_copy(marking->repository, sizeof(marking->repository), marking->key.repository);
 	marking->marked->repositories++;
+}
+
+static enum status mark_link(struct marking *marking, const struct object_info *info,
+			     struct error *error)
+{
+	marking->marked->links++;
+	if (info->stored_at >= marking->loose_before)
+		return digest_set_add(marking->set, &marking->key.digest, error);
+	/* what lists it adds it to the set */
+	loose_links_add(&marking->waiting, marking->repository, &marking->key.digest);
+	if (!marking->listed)
+		marking->listed = digest_set_new();
+	return BW_OK;
 }
 
 static enum status mark_key(void *context, const char *key, const struct object_info *info,
@@ -136,31 +175,35 @@ static enum status mark_key(void *context, const char *key, const struct object_
 	struct marked *marked = marking->marked;
 	enum status status;
 
-	(void)info;
 	key_parse(key, &marking->key);
 	if (marking->key.kind == KEY_FOREIGN) {
 		marked->foreign++;
 		return BW_OK;
 	}
 	count_repository(marking);
-	if (marking->key.kind != KEY_LINK && marking->key.kind != KEY_MANIFEST)
+	if (marking->key.kind == KEY_LINK)
+		return mark_link(marking, info, error);
+	if (marking->key.kind != KEY_MANIFEST)
 		return BW_OK;
-	status = digest_set_add(marking->set, &marking->key.digest, error);
-	if (status != BW_OK)
-		return status;
-	if (marking->key.kind == KEY_LINK) {
-		marked->links++;
-		return BW_OK;
-	}
 	marked->manifests++;
-	return mark_manifest(marking, key, error);
+	status = digest_set_add(marking->set, &marking->key.digest, error);
+	return status == BW_OK ? mark_manifest(marking, key, error) : status;
 }
 
-enum status mark_references(struct content *content, const struct task *task,
-			    struct digest_set *set, struct marked *marked, struct error *error)
+enum status mark_references(struct content *content, const struct task *task, int64_t loose_before,
+			    struct digest_set *set, struct loose_links *loose,
+			    struct marked *marked, struct error *error)
 {
-	struct marking marking = {.content = content, .set = set, .marked = marked};
+	struct marking marking = {
+		.content = content,
+		.set = set,
+		.loose = loose,
+		.marked = marked,
+		.loose_before = loose_before,
+	};
+	enum status status = walk_keys(content_objects(content), "repositories/", task, mark_key,
+				       &marking, error);
 
-	return walk_keys(content_objects(content), "repositories/", task, mark_key, &marking,
-			 error);
+	end_repository(&marking);
+	return status;
 }

@@ -152,6 +152,7 @@ static bool store(struct registry *registry, const struct target *target,
 
 	str_copy(entry.media_type, sizeof(entry.media_type), parsed->media_type);
 	status = content_push_manifest(registry->content, target->stored, &entry, parsed,
+				       registry_checks(registry) != CHECK_NOTHING,
 				       reference->is_digest ? push->tags : path_tag,
 				       reference->is_digest ? push->tag_count : 1, &error);
 	/* these bytes may be here already, under another media type */

@@ -73,6 +73,26 @@ def test_what_nothing_refers_to_is_removed(server, repository, gc):
     repository.assert_pulls(gone, "2")
 
 
+def test_an_image_that_was_deleted_gives_its_layers_back(server, repository, gc):
+    """Clients delete manifests, never blobs."""
+    kept, gone = images.image([50_000], seed=1), images.image([60_000, 70_000], seed=2)
+    repository.push(kept, "1")
+    repository.push(gone, "2")
+    assert repository.delete_manifest(gone.digest).status == 202
+    young = gc("--delete")
+    assert (young["removedBlobs"], young["unneededLinks"]) == (1, 0), young    # a push may need them
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for link in (server.root / "repositories").rglob("_layers/*"):
+        os.utime(link, (two_days_ago, two_days_ago))
+    did = gc("--delete")
+    assert (did["removedBlobs"], did["removedLinks"]) == (3, 3), did
+    assert not any(is_stored(server, digest) for digest in [gone.digest, *gone.blobs])
+    assert all(repository.blob(digest).status == 404 for digest in gone.blobs)
+    repository.assert_pulls(kept, "1")
+    repository.push(gone, "2")
+    repository.assert_pulls(gone, "2")
+
+
 def test_the_text_says_how_much(server, repository, command):
     digest = repository.push_blob(b"x" * 2048)
     repository.delete_blob(digest)

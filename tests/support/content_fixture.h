@@ -87,7 +87,7 @@ static inline enum status push_body(struct fixture *fixture, const char *reposit
 	digest_of(DIGEST_SHA256, body, strlen(body), &entry.digest);
 	assert_true(str_copy(entry.media_type, sizeof(entry.media_type), parsed.media_type));
 	entry.body = xstrdup(body);
-	status = content_push_manifest(fixture->content, repository, &entry, &parsed, tags,
+	status = content_push_manifest(fixture->content, repository, &entry, &parsed, false, tags,
 				       tag_count, error);
 	manifest_release(&parsed);
 	manifest_entry_release(&entry);

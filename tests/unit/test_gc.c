@@ -11,10 +11,24 @@
 #define KEPT_BYTES "linked"
 #define GARBAGE_BYTES "nobody's"
 
+#define YOUNG_MS 60000
+#define OLD_MS (-60000) /* all links are that old */
+
+static enum status collect_links(struct fixture *fixture, int64_t link_max_age_ms,
+				 struct gc_summary *summary)
+{
+	struct gc_options options = {
+		.remove = true, .upload_max_age_ms = 60000, .link_max_age_ms = link_max_age_ms};
+	struct task task = {0};
+
+	return gc_collect(fixture->content, &options, &task, summary, NULL);
+}
+
 static enum status collect(struct fixture *fixture, bool remove, struct gc_summary *summary,
 			   struct error *error)
 {
-	struct gc_options options = {.remove = remove, .upload_max_age_ms = 60000};
+	struct gc_options options = {
+		.remove = remove, .upload_max_age_ms = 60000, .link_max_age_ms = YOUNG_MS};
 	struct task task = {0};
 
 	return gc_collect(fixture->content, &options, &task, summary, error);
@@ -341,6 +355,152 @@ static void so_it_is_at_the_last_moment(void **state)
 	spared_when(fixture, "put", "gc/condemned/", mount_garbage);
 }
 
+/* ---- links that no manifest needs ---- */
+
+static struct digest digest_of_kept(void)
+{
+	struct digest digest;
+
+	digest_of(DIGEST_SHA256, KEPT_BYTES, strlen(KEPT_BYTES), &digest);
+	return digest;
+}
+
+/* An image as it is pushed, links and all, and a blob that nothing lists. */
+static void push_all(struct fixture *fixture)
+{
+	char *config = some_bytes(10, 1, &fixture->config);
+	char *layer = some_bytes(20, 2, &fixture->layer);
+
+	assert_int_equal(push_bytes(fixture, HERE, config, 10, NULL), BW_OK);
+	assert_int_equal(push_bytes(fixture, HERE, layer, 20, NULL), BW_OK);
+	free(config);
+	free(layer);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	link_kept(fixture);
+}
+
+static void old_links_that_no_manifest_needs_go(void **state)
+{
+	struct fixture *fixture = *state;
+	struct digest kept = digest_of_kept();
+	struct gc_summary summary;
+
+	push_all(fixture);
+	assert_int_equal(collect_links(fixture, YOUNG_MS, &summary), BW_OK);
+	assert_int_equal(summary.marked.loose, 0);
+	assert_int_equal(linked(fixture, HERE, &kept), BW_OK);
+
+	assert_int_equal(collect_links(fixture, OLD_MS, &summary), BW_OK);
+	assert_int_equal(summary.marked.loose, 1);
+	assert_int_equal(summary.unlinked, 1);
+	assert_int_equal(summary.removed, 1);
+	assert_int_equal(linked(fixture, HERE, &kept), BW_ABSENT);
+	assert_int_equal(stored(fixture, KEPT_BYTES), BW_ABSENT);
+	assert_int_equal(linked(fixture, HERE, &fixture->layer), BW_OK);
+	lose_index(fixture, true);
+	assert_int_equal(linked(fixture, HERE, &kept), BW_ABSENT);
+	assert_int_equal(linked(fixture, HERE, &fixture->layer), BW_OK);
+}
+
+static void a_removed_image_takes_its_layers_along(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gc_summary summary;
+
+	push_all(fixture);
+	assert_int_equal(remove_image(fixture), BW_OK);
+	assert_int_equal(collect_links(fixture, OLD_MS, &summary), BW_OK);
+	assert_int_equal(summary.unlinked, 3);
+	assert_int_equal(count_keys(fixture, "blobs/"), 0);
+	assert_int_equal(content_has_repository(fixture->content, HERE, NULL), BW_ABSENT);
+	push_all(fixture); /* and it can be pushed again */
+	assert_int_equal(linked(fixture, HERE, &fixture->layer), BW_OK);
+}
+
+/* Another repository's link of the same blob is its own affair. */
+static void a_link_goes_and_the_blob_stays_where_it_is_listed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gc_summary summary;
+	uint64_t size;
+
+	push_all(fixture);
+	assert_int_equal(
+		content_mount_blob(fixture->content, ELSEWHERE, &fixture->layer, &size, NULL),
+		BW_OK);
+	assert_int_equal(collect_links(fixture, OLD_MS, &summary), BW_OK);
+	assert_int_equal(linked(fixture, ELSEWHERE, &fixture->layer), BW_ABSENT);
+	assert_int_equal(linked(fixture, HERE, &fixture->layer), BW_OK);
+}
+
+static void mount_the_kept(struct fixture *fixture)
+{
+	struct digest kept = digest_of_kept();
+	uint64_t size;
+
+	assert_int_equal(content_mount_blob(fixture->content, HERE, &kept, &size, NULL), BW_OK);
+}
+
+static void link_spared_when(struct fixture *fixture, const char *action, const char *key_part,
+			     void (*act)(struct fixture *fixture))
+{
+	struct intrusion intrusion = {fixture, action, key_part, act, 1};
+	struct digest kept = digest_of_kept();
+	struct gc_summary summary;
+
+	push_all(fixture);
+	fixture->hooks.before = intrude;
+	fixture->hooks.context = &intrusion;
+	assert_int_equal(collect_links(fixture, OLD_MS, &summary), BW_OK);
+	fixture->hooks.before = NULL;
+	assert_int_equal(intrusion.times, 0);
+	assert_int_equal(summary.unlinked, 0);
+	assert_int_equal(linked(fixture, HERE, &kept), BW_OK);
+	assert_int_equal(stored(fixture, KEPT_BYTES), BW_OK);
+}
+
+static void a_link_that_is_renewed_meanwhile_is_spared(void **state)
+{
+	link_spared_when(*state, "put", "gc/condemned/", link_kept);
+}
+
+static void so_is_one_that_is_mounted_again(void **state)
+{
+	link_spared_when(*state, "put", "gc/condemned/", mount_the_kept);
+}
+
+/* The manifest is stored, and its blobs' links went before it could say so. */
+static void unlink_the_layer(struct fixture *fixture)
+{
+	assert_int_equal(content_unlink_blob(fixture->content, HERE, &fixture->layer, NULL), BW_OK);
+}
+
+static void a_push_that_lost_a_link_is_not_acknowledged(void **state)
+{
+	struct fixture *fixture = *state;
+	struct intrusion intrusion = {fixture, "put", "/_manifests/", unlink_the_layer, 1};
+	struct manifest_entry entry = {.digest = fixture->image, .stored_at = 5};
+	static const char *const tags[] = {"new"};
+	struct manifest parsed;
+	struct tag_entry tag;
+
+	push_all(fixture);
+	assert_int_equal(manifest_parse(fixture->body, strlen(fixture->body), NULL, &parsed, NULL),
+			 BW_OK);
+	entry.body = fixture->body;
+	entry.body_length = strlen(fixture->body);
+	assert_true(str_copy(entry.media_type, sizeof(entry.media_type), parsed.media_type));
+	fixture->hooks.before = intrude;
+	fixture->hooks.context = &intrusion;
+	assert_int_equal(
+		content_push_manifest(fixture->content, HERE, &entry, &parsed, true, tags, 1, NULL),
+		BW_UNAVAILABLE);
+	fixture->hooks.before = NULL;
+	assert_int_equal(intrusion.times, 0);
+	assert_int_equal(content_get_tag(fixture->content, HERE, "new", &tag, NULL), BW_ABSENT);
+	manifest_release(&parsed);
+}
+
 static _Atomic bool stopping;
 
 static void stop_it(struct fixture *fixture)
@@ -353,7 +513,8 @@ static void told_to_stop_it_ends_its_run(void **state)
 {
 	struct fixture *fixture = *state;
 	struct intrusion intrusion = {fixture, "list", "blobs/", stop_it, 1};
-	struct gc_options options = {.remove = true, .upload_max_age_ms = 60000};
+	struct gc_options options = {
+		.remove = true, .upload_max_age_ms = 60000, .link_max_age_ms = YOUNG_MS};
 	struct task task = {.stop = &stopping};
 	struct gc_summary summary;
 	struct error error = {0};
@@ -399,6 +560,12 @@ int main(void)
 		TEST(what_is_not_ours_is_passed_over),
 		TEST(what_is_referred_to_meanwhile_is_spared),
 		TEST(so_it_is_at_the_last_moment),
+		TEST(old_links_that_no_manifest_needs_go),
+		TEST(a_removed_image_takes_its_layers_along),
+		TEST(a_link_goes_and_the_blob_stays_where_it_is_listed),
+		TEST(a_link_that_is_renewed_meanwhile_is_spared),
+		TEST(so_is_one_that_is_mounted_again),
+		TEST(a_push_that_lost_a_link_is_not_acknowledged),
 		TEST(told_to_stop_it_ends_its_run),
 		TEST(a_dead_collection_is_cleared_away),
 	};
