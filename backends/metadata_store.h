@@ -116,7 +116,7 @@ struct metadata_store_ops {
 	/* Notes that a write (or a removal) of that version begins, so that nobody
 	 * takes the entry for the truth should it never end: see `pending`. A tag that
 	 * is not there, or is as new, is left as it is. Unlike other changes, a power
-	 * cut does not take this one, nor remove_link and remove_manifest. */
+	 * cut does not take this one, nor remove_link, remove_manifest and put_mark. */
 	enum status (*begin_tag)(struct metadata_store *store, const char *repository,
 				 const char *tag, uint64_t version, struct error *error);
 	/* Sets validated_at if the tag still has `version`; BW_CONFLICT otherwise. */

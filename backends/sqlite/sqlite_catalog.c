@@ -103,7 +103,7 @@ enum status sqlite_put_mark(struct metadata_store *base, const char *name, int64
 			    struct error *error)
 {
 	struct sqlite_call call;
-	enum status status = sqlite_begin(&call, base, FOR_WRITING, error);
+	enum status status = sqlite_begin(&call, base, FOR_WRITING_DURABLY, error);
 
 	if (status)
 		return status;

@@ -63,6 +63,8 @@ struct metadata_store *content_metadata(struct content *content);
  * catalog is BW_UNAVAILABLE. */
 bool content_is_complete(struct content *content);
 enum status content_mark_complete(struct content *content, struct error *error);
+/* It has to be rebuilt: it may have lost rows. */
+enum status content_mark_incomplete(struct content *content, struct error *error);
 
 /* --- repositories --- */
 /* BW_OK: a manifest or a link is stored in it. BW_ABSENT: the stores know that

@@ -44,6 +44,15 @@ enum status content_mark_complete(struct content *content, struct error *error)
 	return status;
 }
 
+enum status content_mark_incomplete(struct content *content, struct error *error)
+{
+	enum status status = metadata_put_mark(content->metadata, COMPLETE_MARK, 0, error);
+
+	if (status == BW_OK)
+		atomic_store(&content->complete, false);
+	return status;
+}
+
 /* A tag alone is nothing that could be pulled: removed ones leave records that say
  * so, and the manifest of any other is gone. Tags are the last in a listing. */
 static bool find_content(void *context, const char *key, const struct object_info *info)

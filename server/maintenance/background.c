@@ -6,6 +6,7 @@
 #include "server/content/content.h"
 #include "server/content/gc_files.h"
 #include "server/maintenance/expiry.h"
+#include "server/maintenance/last_stop.h"
 #include "server/maintenance/reindex.h"
 
 #include <pthread.h>
@@ -195,9 +196,21 @@ static void start(struct background *background, struct worker *worker, const ch
 	pthread_setname_np(worker->thread, name);
 }
 
+/* A failure is no reason not to serve: the lists may lack something then. */
+static void check_last_stop(struct content *content)
+{
+	struct error error = {0};
+
+	if (last_stop_check(content, last_stop_boot(), &error) != BW_OK)
+		log_event(LOG_WARNING, "it cannot be told whether the index is complete",
+			  LOG_S("err.message", error.message));
+}
+
 struct background *background_start(struct content *content, int64_t upload_max_age_ms)
 {
 	struct background *background = xcalloc(1, sizeof(*background));
+
+	check_last_stop(content);
 
 	background->content = content;
 	background->upload_max_age_ms = upload_max_age_ms;
@@ -221,6 +234,7 @@ void background_stop(struct background *background)
 		pthread_join(background->janitor.thread, NULL);
 	if (background->rebuilder.running)
 		pthread_join(background->rebuilder.thread, NULL);
+	last_stop_note(background->content, NULL);
 	pthread_cond_destroy(&background->stop);
 	pthread_mutex_destroy(&background->lock);
 	free(background);

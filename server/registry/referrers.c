@@ -173,6 +173,9 @@ bool registry_get_referrers(struct registry *registry, const struct target *targ
 	if (!parse_path_digest(digest_text, &subject, failure) ||
 	    (last && *last && !parse_path_digest(last, &after, failure)))
 		return false;
+	if (artifact_type && strlen(artifact_type) >= MEDIA_TYPE_MAX) /* no such type */
+		return failure_set(failure, 400, API_UNSUPPORTED,
+				   "an artifactType has at most %d characters", MEDIA_TYPE_MAX - 1);
 	document.body = document_body_new();
 	page.body = document.body;
 	if (target->upstream)

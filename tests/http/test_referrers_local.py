@@ -321,3 +321,8 @@ def test_odd_queries(ready):
         assert response.status in (200, 400), (query, response)
         if response.status == 200:
             assert set(digests(response.json["manifests"])) <= {signature.digest}
+
+
+def test_a_type_that_no_artifact_can_have_is_refused(repository):
+    response = repository.referrers("sha256:" + "0" * 64, artifactType="a/" + "x" * 9000)
+    assert (response.status, response.error["code"]) == (400, "UNSUPPORTED")
