@@ -48,6 +48,19 @@ static bool no_blob(const struct target *target, const struct digest *digest,
 		target->stored);
 }
 
+/* A disk or a person took it. A 404 lets whoever has it push it again. */
+static bool bytes_gone(const struct target *target, const struct digest *digest,
+		       struct api_failure *failure)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_format(digest, text);
+	return failure_set(failure, 404, API_BLOB_UNKNOWN,
+			   "blob %s was pushed to \"%s\", and its bytes are gone or damaged; push "
+			   "it again (\"breakwater scrub\" tells what else is missing)",
+			   text, target->stored);
+}
+
 bool local_open_blob(struct registry *registry, const struct target *target,
 		     const struct digest *digest, struct blob_source *ret_blob,
 		     struct api_failure *failure)
@@ -58,10 +71,12 @@ bool local_open_blob(struct registry *registry, const struct target *target,
 	enum status status =
 		content_get_link(registry->content, target->stored, digest, &size, &error);
 
+	if (status == BW_ABSENT)
+		return no_blob(target, digest, failure);
 	if (status == BW_OK)
 		status = content_open_blob(registry->content, digest, &size, &reader, &error);
 	if (status == BW_ABSENT)
-		return no_blob(target, digest, failure);
+		return bytes_gone(target, digest, failure);
 	if (status != BW_OK)
 		return failure_from_stores(failure, status, &error, API_BLOB_UNKNOWN);
 	*ret_blob = (struct blob_source){

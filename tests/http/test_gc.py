@@ -93,6 +93,18 @@ def test_an_image_that_was_deleted_gives_its_layers_back(server, repository, gc)
     repository.assert_pulls(gone, "2")
 
 
+def test_a_pushed_blob_whose_bytes_are_gone_is_told_apart(server, repository):
+    content = images.random_bytes(5000, "gone")
+    digest = repository.push_blob(content)
+    blob_file(server, digest).unlink()
+    response = repository.blob(digest)
+    assert (response.status, response.error["code"]) == (404, "BLOB_UNKNOWN")
+    assert "push it again" in response.error["message"]
+    repository.push_blob(content)
+    assert repository.blob(digest).body == content
+    assert "push it again" not in repository.blob("sha256:" + "0" * 64).error["message"]
+
+
 def test_the_text_says_how_much(server, repository, command):
     digest = repository.push_blob(b"x" * 2048)
     repository.delete_blob(digest)
