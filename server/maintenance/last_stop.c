@@ -1,9 +1,11 @@
 #include "server/maintenance/last_stop.h"
 
+#include "server/base/digest.h"
 #include "server/base/file.h"
 #include "server/content/content.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_MAX 64
@@ -13,13 +15,14 @@ int64_t last_stop_boot(void)
 {
 	char *text = NULL;
 	size_t length;
-	uint64_t number = 14695981039346656037u; /* FNV-1a */
+	struct digest digest;
+	uint64_t number;
 
 	if (file_read(BOOT_ID_PATH, BOOT_ID_MAX, &text, &length, NULL) != BW_OK)
 		return 0;
-	for (size_t i = 0; i < length; i++)
-		number = (number ^ (unsigned char)text[i]) * 1099511628211u;
+	digest_of(DIGEST_SHA256, text, length, &digest);
 	free(text);
+	memcpy(&number, digest.bytes, sizeof(number));
 	return (int64_t)(number >> 1 | 1);
 }
 

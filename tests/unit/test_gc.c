@@ -14,24 +14,26 @@
 #define YOUNG_MS 60000
 #define OLD_MS (-60000) /* all links are that old */
 
+static enum status collect_when(struct fixture *fixture, bool remove, int64_t link_max_age_ms,
+				struct gc_summary *summary, struct error *error)
+{
+	struct gc_options options = {
+		.remove = remove, .upload_max_age_ms = 60000, .link_max_age_ms = link_max_age_ms};
+	struct task task = {0};
+
+	return gc_collect(fixture->content, &options, &task, summary, error);
+}
+
 static enum status collect_links(struct fixture *fixture, int64_t link_max_age_ms,
 				 struct gc_summary *summary)
 {
-	struct gc_options options = {
-		.remove = true, .upload_max_age_ms = 60000, .link_max_age_ms = link_max_age_ms};
-	struct task task = {0};
-
-	return gc_collect(fixture->content, &options, &task, summary, NULL);
+	return collect_when(fixture, true, link_max_age_ms, summary, NULL);
 }
 
 static enum status collect(struct fixture *fixture, bool remove, struct gc_summary *summary,
 			   struct error *error)
 {
-	struct gc_options options = {
-		.remove = remove, .upload_max_age_ms = 60000, .link_max_age_ms = YOUNG_MS};
-	struct task task = {0};
-
-	return gc_collect(fixture->content, &options, &task, summary, error);
+	return collect_when(fixture, remove, YOUNG_MS, summary, error);
 }
 
 static void put_blob(struct fixture *fixture, const char *bytes)
