@@ -424,11 +424,18 @@ def test_many_costly_manifests_at_once_cost_no_more_than_a_few(serve):
 # What is said of where things are
 
 
+def all_answered(server):
+    """A client has its answer, or is gone, a moment before the worker is free."""
+    server.wait_until(
+        lambda: server.metrics().value("registry_http_in_flight_requests") == 0)
+
+
 def test_slow_senders_leave_workers_for_others(serve):
     server = serve(upstreams=UPSTREAMS, config={"http": {"threads": 8}})
     repository = Repository(server, "team/app")
     repository.push_blob(CONTENT)
     repository.close()
+    all_answered(server)
     head = (b"PUT /v2/team/app/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Type: " + IMAGE.encode()
             + b"\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
     with contextlib.ExitStack() as stack:
@@ -445,6 +452,7 @@ def test_slow_senders_leave_workers_for_others(serve):
         pulling = Repository(server, "team/app")
         assert pulling.blob(digest_of(CONTENT)).body == CONTENT
         pulling.close()
+    all_answered(server)
     with Connection(server) as next_one:
         next_one.send(head)
         assert next_one.answer().status == 100
