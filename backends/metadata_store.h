@@ -102,6 +102,26 @@ typedef bool (*upload_list_fn)(void *context, const char *id);
 typedef bool (*referrer_list_fn)(void *context, const struct digest *digest,
 				 const char *descriptor);
 
+/* A manifest that was last asked for at `used_at`. */
+typedef bool (*idle_list_fn)(void *context, const char *repository, const struct digest *digest,
+			     int64_t used_at);
+
+struct usage {
+	uint64_t bytes;
+	uint64_t linked_bytes;
+};
+
+/* Of what another process has changed, for who keeps copies of rows in memory. Called
+ * on a thread of the store's; must not call the store, and must not take long. */
+struct metadata_watcher {
+	/* Rows of this tag; of this manifest, or of a link or grant of that digest. */
+	void (*tag_changed)(void *context, const char *repository, const char *tag);
+	void (*digest_changed)(void *context, const char *repository, const struct digest *digest);
+	/* Anything may have changed unheard. */
+	void (*lost)(void *context);
+	void *context;
+};
+
 struct metadata_store_ops {
 	const char *name; /* "sqlite", "memory", "redis" */
 
@@ -119,6 +139,13 @@ struct metadata_store_ops {
 	 * cut does not take this one, nor remove_link, remove_manifest and put_mark. */
 	enum status (*begin_tag)(struct metadata_store *store, const char *repository,
 				 const char *tag, uint64_t version, struct error *error);
+	/* The version for a write of the tag that is about to begin: at least `at_least`,
+	 * and higher than any that was given or put before, whichever process asked.
+	 * Microseconds of the index's own clock, mostly. NULL where one process has the
+	 * index to itself: it makes its own. */
+	enum status (*next_version)(struct metadata_store *store, const char *repository,
+				    const char *tag, uint64_t at_least, uint64_t *ret_version,
+				    struct error *error);
 	/* Sets validated_at if the tag still has `version`; BW_CONFLICT otherwise. */
 	enum status (*touch_tag)(struct metadata_store *store, const char *repository,
 				 const char *tag, uint64_t version, int64_t validated_at,
@@ -158,6 +185,28 @@ struct metadata_store_ops {
 	enum status (*list_referrers)(struct metadata_store *store, const char *repository,
 				      const struct digest *subject, const struct digest *after,
 				      referrer_list_fn fn, void *context, struct error *error);
+
+	/* --- use: when manifests of cached images were last asked for. Only what was
+	 * touched is listed; remove_manifest takes it along. --- */
+	/* Moves the time forward, never back. Those that the index does not have are
+	 * passed over. */
+	enum status (*touch_manifests)(struct metadata_store *store, const char *repository,
+				       const struct digest *digests, size_t count, int64_t used_at,
+				       struct error *error);
+	/* Those last used before that time, the longest ago first, at most `limit`. */
+	enum status (*list_idle_manifests)(struct metadata_store *store, int64_t used_before,
+					   unsigned limit, idle_list_fn fn, void *context,
+					   struct error *error);
+	/* Repositories with a manifest that lists the digest, or a link to it, or it as a
+	 * manifest of theirs, at most `limit`. */
+	enum status (*list_holders_of)(struct metadata_store *store, const struct digest *digest,
+				       unsigned limit, repository_list_fn fn, void *context,
+				       struct error *error);
+	/* Bytes of all blobs that the index knows to be stored, and of those that a
+	 * repository links: what was pushed. May be a little off where keeping it
+	 * exact would need a step over several keys. */
+	enum status (*get_usage)(struct metadata_store *store, struct usage *ret,
+				 struct error *error);
 
 	/* --- who may read which blob --- */
 	/* Does this repository list the blob (through a manifest, or a link)?
@@ -240,6 +289,16 @@ struct metadata_store_ops {
 	enum status (*put_document)(struct metadata_store *store, const char *repository,
 				    const char *kind, const char *key,
 				    const struct document_entry *entry, struct error *error);
+
+	/* --- copies in memory --- */
+	/* From now on `watcher` hears of changes, until it is replaced or (NULL) taken
+	 * back; when this returns the old one is not called any more. Changes of our own
+	 * may be told of as well. NULL where one process has the index to itself. */
+	void (*watch)(struct metadata_store *store, const struct metadata_watcher *watcher);
+	/* Would the watcher hear of a change now? While not, a copy is as good as its
+	 * age. After a change was acknowledged to its writer, a reader elsewhere may have
+	 * its copy for as long as a message takes. NULL as for `watch`: always. */
+	bool (*is_watched)(struct metadata_store *store);
 
 	/* Can the index be read and written now? As object_store's check. */
 	enum status (*check)(struct metadata_store *store, struct error *error);
@@ -474,6 +533,48 @@ static inline enum status metadata_put_mark(struct metadata_store *store, const 
 					    int64_t value, struct error *error)
 {
 	return store->ops->put_mark(store, name, value, error);
+}
+
+static inline enum status metadata_touch_manifests(struct metadata_store *store,
+						   const char *repository,
+						   const struct digest *digests, size_t count,
+						   int64_t used_at, struct error *error)
+{
+	return store->ops->touch_manifests(store, repository, digests, count, used_at, error);
+}
+
+static inline enum status metadata_list_idle_manifests(struct metadata_store *store,
+						       int64_t used_before, unsigned limit,
+						       idle_list_fn fn, void *context,
+						       struct error *error)
+{
+	return store->ops->list_idle_manifests(store, used_before, limit, fn, context, error);
+}
+
+static inline enum status metadata_list_holders_of(struct metadata_store *store,
+						   const struct digest *digest, unsigned limit,
+						   repository_list_fn fn, void *context,
+						   struct error *error)
+{
+	return store->ops->list_holders_of(store, digest, limit, fn, context, error);
+}
+
+static inline enum status metadata_get_usage(struct metadata_store *store, struct usage *ret,
+					     struct error *error)
+{
+	return store->ops->get_usage(store, ret, error);
+}
+
+static inline void metadata_watch(struct metadata_store *store,
+				  const struct metadata_watcher *watcher)
+{
+	if (store->ops->watch)
+		store->ops->watch(store, watcher);
+}
+
+static inline bool metadata_is_watched(struct metadata_store *store)
+{
+	return !store->ops->is_watched || store->ops->is_watched(store);
 }
 
 static inline enum status metadata_check(struct metadata_store *store, struct error *error)

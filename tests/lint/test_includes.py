@@ -15,10 +15,11 @@ BASE = {"server/base"}
 OCI = BASE | {"server/oci"}
 CONFIG = OCI | {"server/config"}
 UPSTREAM = CONFIG | {"server/upstream"}
-INTERFACES = {"backends/object_store.h", "backends/metadata_store.h"}
+INTERFACES = {"backends/object_store.h", "backends/metadata_store.h", "backends/coordination.h"}
+CLUSTER = UPSTREAM | {"backends/coordination.h", "server/cluster"}
 CONTENT = OCI | INTERFACES | {"server/content"}
 MAINTENANCE = CONTENT | {"server/maintenance"}
-CACHE = UPSTREAM | CONTENT | {"server/cache"}
+CACHE = CLUSTER | CONTENT | {"server/cache"}
 REGISTRY = CACHE | {"server/registry"}
 HTTP = REGISTRY | {"server/http"}
 
@@ -28,6 +29,7 @@ RULES = {
     "server/oci": OCI,
     "server/config": CONFIG,
     "server/upstream": UPSTREAM,
+    "server/cluster": CLUSTER,
     "server/content": CONTENT,
     "server/maintenance": MAINTENANCE,
     "server/cache": CACHE,
@@ -38,6 +40,9 @@ RULES = {
     "backends/decorators": BASE | INTERFACES | {"backends/decorators"},
     "backends/fs": BASE | INTERFACES | {"backends/fs"},
     "backends/mem": BASE | INTERFACES | {"backends/mem"},
+    "backends/redis": BASE | INTERFACES | {"backends/redis"},
+    "backends/s3": BASE | INTERFACES | {"backends/s3"},
+    "backends/s3/libs3": BASE | INTERFACES | {"backends/s3", "backends/s3/libs3"},
     "backends/sqlite": BASE | INTERFACES | {"backends/sqlite"},
 }
 # The only place that knows which backends there are.
