@@ -48,14 +48,18 @@ struct s3_options {
 	unsigned parts_in_flight; /* of all writers together; 0: S3_PARTS_IN_FLIGHT */
 
 	/* Milliseconds; 0: the default. Together they bound what a hung store costs. */
-	int64_t connect_ms; /* name, TCP, TLS; 3 s */
-	int64_t first_byte_ms; /* from the request's last byte to the answer; 10 s */
-	int64_t stall_ms; /* without a byte either way; 10 s */
-	int64_t operation_ms; /* one operation with its retries; 60 s */
+	int64_t connect_ms; /* name, TCP, TLS: S3_CONNECT_MS */
+	int64_t first_byte_ms; /* from the request's last byte to the answer: S3_FIRST_BYTE_MS */
+	int64_t stall_ms; /* without a byte either way: S3_STALL_MS */
+	int64_t operation_ms; /* one operation with its retries: S3_OPERATION_MS */
 };
 
 #define S3_PART_SIZE ((uint64_t)16 << 20)
 #define S3_PARTS_IN_FLIGHT 8u
+#define S3_CONNECT_MS 3000
+#define S3_FIRST_BYTE_MS 10000
+#define S3_STALL_MS 10000
+#define S3_OPERATION_MS 60000
 
 /* Asks the bucket, and writes and removes a small object in it. Fails with a message
  * that names endpoint and bucket and says what to do when the bucket is not there,
