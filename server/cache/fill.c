@@ -19,11 +19,12 @@
 #define ANNOUNCE_MS 2
 #define RECHECK_MS 20
 
-/* An upstream's own threads, so that a slow one never holds up another. */
+/* The threads of an upstream or of our store, so that a slow one never holds up
+ * another. */
 struct lane {
 	UT_hash_handle hh;
 	struct work_pool *pool;
-	char key[]; /* name and number of connections: a reload may change it */
+	char key[]; /* name and number of threads: a reload may change it */
 };
 
 enum status fill_table_new(struct content *content, const char *spool_directory,
@@ -60,17 +61,17 @@ void fill_table_free(struct fill_table *table)
 }
 
 /* With the table's lock held. */
-static struct work_pool *lane_of(struct fill_table *table, const struct upstream *upstream)
+static struct work_pool *lane_of(struct fill_table *table, const struct origin *origin)
 {
-	unsigned connections = upstream_max_connections(upstream);
-	char *key = xasprintf("%s/%u", upstream_name(upstream), connections);
+	char *key =
+		xasprintf("%s/%u", origin->upstream ? origin->upstream : "", origin->concurrency);
 	struct lane *lane;
 
 	HASH_FIND_STR(table->lanes, key, lane);
 	if (!lane) {
 		lane = xcalloc(1, sizeof(*lane) + strlen(key) + 1);
 		memcpy(lane->key, key, strlen(key) + 1);
-		lane->pool = work_pool_new("fill", connections, LANE_QUEUE_MAX);
+		lane->pool = work_pool_new("fill", origin->concurrency, LANE_QUEUE_MAX);
 		HASH_ADD_STR(table->lanes, key, lane);
 	}
 	free(key);
@@ -82,9 +83,8 @@ static struct fill *fill_new(struct fill_table *table, const struct fill_source 
 	struct fill *fill = xcalloc(1, sizeof(*fill));
 
 	fill->table = table;
-	fill->set = upstream_set_ref(source->set);
-	fill->upstream = source->upstream;
-	fill->repository = xstrdup(source->repository);
+	fill->origin = origin_upstream_new(source->set, source->upstream, source->repository,
+					   &source->digest);
 	fill->link_from = source->link_from ? xstrdup(source->link_from) : NULL;
 	fill->digest = source->digest;
 	digest_format(&source->digest, fill->digest_text);
@@ -110,18 +110,17 @@ void fill_unref(struct fill *fill)
 	if (!fill || atomic_fetch_sub_explicit(&fill->references, 1, memory_order_acq_rel) != 1)
 		return;
 	spool_release(&fill->spool);
-	upstream_set_unref(fill->set);
+	origin_free(fill->origin);
 	pthread_cond_destroy(&fill->moved);
 	pthread_mutex_destroy(&fill->lock);
-	free(fill->repository);
 	free(fill->link_from);
 	free(fill);
 }
 
 static bool same_source(const struct fill *fill, const struct fill_source *source)
 {
-	return strcmp(upstream_name(fill->upstream), upstream_name(source->upstream)) == 0 &&
-	       strcmp(fill->repository, source->repository) == 0;
+	return strcmp(fill->origin->upstream, upstream_name(source->upstream)) == 0 &&
+	       strcmp(fill->origin->repository, source->repository) == 0;
 }
 
 /* With the table's lock held. */
@@ -129,27 +128,27 @@ static enum status start(struct fill_table *table, const struct fill_source *sou
 			 struct fill **ret_fill, struct error *error)
 {
 	struct fill *fill = fill_new(table, source);
+	enum status status;
 
 	/* one reference each for the table, the runner and the caller */
 	fill_ref(fill);
 	fill_ref(fill);
 	fill->in_table = true;
 	HASH_ADD_KEYPTR(hh, table->fills, fill->digest_text, strlen(fill->digest_text), fill);
-	if (work_pool_submit(lane_of(table, source->upstream), fill_run, fill)) {
+	if (work_pool_submit(lane_of(table, fill->origin), fill_run, fill)) {
 		*ret_fill = fill;
 		return BW_OK;
 	}
 	HASH_DEL(table->fills, fill);
 	metric_add(M_FILLS_IN_FLIGHT, -1, NULL);
-	fill_unref(fill);
-	fill_unref(fill);
-	fill_unref(fill);
-	error_set(error, BW_UNAVAILABLE,
-		  "upstream \"%s\": too many blobs wait to be fetched already",
-		  upstream_name(source->upstream));
+	status = origin_fault(fill->origin, error, BW_UNAVAILABLE,
+			      "too many blobs wait to be fetched already");
 	if (error)
 		error->retry_after = 1;
-	return BW_UNAVAILABLE;
+	fill_unref(fill);
+	fill_unref(fill);
+	fill_unref(fill);
+	return status;
 }
 
 static bool is_done(struct fill *fill)
@@ -285,8 +284,8 @@ static enum status failure_of(const struct fill *fill, struct error *error)
 
 static enum status too_slow(const struct fill *fill, const char *what, struct error *error)
 {
-	return upstream_fault(fill->upstream, fill->repository, error, BW_TIMEOUT,
-			      "%s of blob %s did not come in time", what, fill->digest_text);
+	return origin_fault(fill->origin, error, BW_TIMEOUT, "%s of blob %s did not come in time",
+			    what, fill->digest_text);
 }
 
 enum status fill_wait_size(struct fill *fill, deadline_ms deadline, uint64_t *ret_size,

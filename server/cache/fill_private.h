@@ -5,6 +5,7 @@
 
 #include "server/base/work_pool.h"
 #include "server/cache/fill.h"
+#include "server/cache/origin.h"
 #include "server/cache/spool.h"
 
 #include <pthread.h>
@@ -19,15 +20,13 @@ struct fill_table {
 	 * of their own, which are taken under it. */
 	pthread_mutex_t lock;
 	struct fill *fills; /* by digest; each entry holds a reference */
-	struct lane *lanes; /* the threads of each upstream */
+	struct lane *lanes; /* the threads of each origin */
 };
 
 struct fill {
 	/* fixed from the start */
 	struct fill_table *table;
-	struct upstream_set *set;
-	struct upstream *upstream;
-	char *repository;
+	struct origin *origin; /* owned */
 	char *link_from; /* or NULL */
 	struct digest digest;
 	char digest_text[DIGEST_TEXT_SIZE];

@@ -30,8 +30,7 @@
 
 static bool refuse(struct fill *fill, enum status code, const char *what)
 {
-	upstream_fault(fill->upstream, fill->repository, &fill->sink_error, code, "blob %s %s",
-		       fill->digest_text, what);
+	origin_fault(fill->origin, &fill->sink_error, code, "blob %s %s", fill->digest_text, what);
 	return false;
 }
 
@@ -95,17 +94,17 @@ static enum status attempt(struct fill *fill, struct error *error)
 	enum status status;
 
 	fill->sink_error.code = BW_OK;
-	status = upstream_get_blob(fill->upstream, fill->repository, &fill->digest, fill->written,
-				   &sink, &fill->table->cancelled, error);
-	metric_add(M_PROXY_PULLED_BYTES, fill->written - before, "blob",
-		   upstream_name(fill->upstream));
+	status = origin_read(fill->origin, fill->written, &sink, &fill->table->cancelled, error);
+	if (fill->origin->upstream)
+		metric_add(M_PROXY_PULLED_BYTES, fill->written - before, "blob",
+			   fill->origin->upstream);
 	if (status != BW_OK && fill->sink_error.code != BW_OK) {
 		*error = fill->sink_error;
 		return error->code;
 	}
 	if (status == BW_OK && fill->has_total && fill->written < fill->total)
-		return upstream_fault(fill->upstream, fill->repository, error, BW_UNREACHABLE,
-				      "blob %s ended early", fill->digest_text);
+		return origin_fault(fill->origin, error, BW_UNREACHABLE, "blob %s ended early",
+				    fill->digest_text);
 	return status;
 }
 
@@ -148,13 +147,14 @@ static enum status fetch(struct fill *fill, struct error *error)
 		failures = fill->written - before >= PROGRESS_BYTES ? 1 : failures + 1;
 		if (!may_resume(fill, status, failures) || !pause_before_resume(fill, failures))
 			return status;
-		if (fill->written > 0)
-			metric_inc(M_FILL_RESUMES, upstream_name(fill->upstream));
+		if (fill->written > 0 && fill->origin->upstream)
+			metric_inc(M_FILL_RESUMES, fill->origin->upstream);
 	}
 }
 
 static enum status verify(struct fill *fill, struct error *error)
 {
+	const char *repository = fill->origin->repository;
 	char found[DIGEST_TEXT_SIZE];
 	struct digest digest;
 
@@ -162,9 +162,10 @@ static enum status verify(struct fill *fill, struct error *error)
 	if (digest_equals(&digest, &fill->digest))
 		return BW_OK;
 	digest_format(&digest, found);
-	return upstream_fault(fill->upstream, fill->repository, error, BW_CORRUPT,
-			      "sent %s for blob %s of \"%s\"; nothing was kept", found,
-			      fill->digest_text, fill->repository);
+	return origin_fault(fill->origin, error, BW_CORRUPT,
+			    "sent %s for blob %s%s%s%s; nothing was kept", found, fill->digest_text,
+			    repository ? " of \"" : "", repository ? repository : "",
+			    repository ? "\"" : "");
 }
 
 /* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
@@ -192,6 +193,12 @@ static enum status fetch_verified(struct fill *fill, struct error *error)
 	return status;
 }
 
+static void count(const struct fill *fill, const char *result)
+{
+	if (fill->origin->upstream)
+		metric_inc(M_FILLS, fill->origin->upstream, result);
+}
+
 static void fail(struct fill *fill, const struct error *error)
 {
 	fill_leave_table(fill);
@@ -199,10 +206,9 @@ static void fail(struct fill *fill, const struct error *error)
 	spool_discard(&fill->spool);
 	if (error->code == BW_CONFLICT)
 		return;
-	metric_inc(M_FILLS, upstream_name(fill->upstream), status_name(error->code));
-	log_event(LOG_WARNING, "blob was not fetched",
-		  LOG_S("upstream", upstream_name(fill->upstream)),
-		  LOG_S("repository", fill->repository), LOG_S("digest", fill->digest_text),
+	count(fill, status_name(error->code));
+	log_event(LOG_WARNING, "blob was not fetched", LOG_S("upstream", fill->origin->upstream),
+		  LOG_S("repository", fill->origin->repository), LOG_S("digest", fill->digest_text),
 		  LOG_I("bytes", fill->written), LOG_S("err.message", error->message));
 }
 
@@ -219,10 +225,10 @@ static void store(struct fill *fill)
 	if (content_adopt_blob(fill->table->content, &fill->digest, fill->written, fill->spool.path,
 			       &error) == BW_OK) {
 		spool_given_away(&fill->spool);
-		metric_inc(M_FILLS, upstream_name(fill->upstream), "stored");
+		count(fill, "stored");
 	} else {
 		spool_discard(&fill->spool);
-		metric_inc(M_FILLS, upstream_name(fill->upstream), "not_stored");
+		count(fill, "not_stored");
 		log_event(LOG_ERROR, "fetched blob was not stored",
 			  LOG_S("digest", fill->digest_text), LOG_S("err.message", error.message));
 	}
