@@ -98,7 +98,9 @@ static enum status service_start(struct service *service, struct config *config,
 	if (status != BW_OK)
 		return status;
 	spool = xasprintf("%s/spool", config->storage.root_directory);
-	status = cache_new(stores->content, spool, &service->cache, error);
+	status = cache_new(
+		&(struct cache_options){.content = stores->content, .spool_directory = spool},
+		&service->cache, error);
 	free(spool);
 	if (status != BW_OK)
 		return status;

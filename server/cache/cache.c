@@ -31,19 +31,20 @@ static void view_unref(void *value)
 	manifest_view_unref(value);
 }
 
-enum status cache_new(struct content *content, const char *spool_directory,
-		      struct cache **ret_cache, struct error *error)
+enum status cache_new(const struct cache_options *options, struct cache **ret_cache,
+		      struct error *error)
 {
 	static const struct lru_ops view_ops = {.ref = view_ref, .unref = view_unref};
 	static const struct lru_ops tag_ops = {.ref = tag_view_ref, .unref = tag_view_unref};
 	struct fill_table *fills;
 	struct cache *cache;
-	enum status status = fill_table_new(content, spool_directory, &fills, error);
+	enum status status = fill_table_new(options, &fills, error);
 
 	if (status != BW_OK)
 		return status;
 	cache = xcalloc(1, sizeof(*cache));
-	cache->content = content;
+	cache->content = options->content;
+	cache->remote_objects = options->remote_objects;
 	cache->fills = fills;
 	cache->flights = flight_table_new();
 	cache->negatives = negative_new();

@@ -16,6 +16,7 @@ struct work_pool;
 
 struct cache {
 	struct content *content;
+	bool remote_objects; /* see cache_options */
 	struct fill_table *fills;
 	struct flight_table *flights;
 	struct negative_cache *negatives;

@@ -5,6 +5,7 @@
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/cache/fill_private.h"
+#include "server/cache/pull_through.h"
 #include "server/upstream/upstream.h"
 
 #include <stdlib.h>
@@ -27,17 +28,17 @@ struct lane {
 	char key[]; /* name and number of threads: a reload may change it */
 };
 
-enum status fill_table_new(struct content *content, const char *spool_directory,
-			   struct fill_table **ret_table, struct error *error)
+enum status fill_table_new(const struct cache_options *options, struct fill_table **ret_table,
+			   struct error *error)
 {
 	struct fill_table *table;
-	enum status status = spool_prepare(spool_directory, error);
+	enum status status = spool_prepare(options->spool_directory, error);
 
 	if (status != BW_OK)
 		return status;
 	table = xcalloc(1, sizeof(*table));
-	table->content = content;
-	table->spool_directory = xstrdup(spool_directory);
+	table->content = options->content;
+	table->spool_directory = xstrdup(options->spool_directory);
 	pthread_mutex_init(&table->lock, NULL);
 	*ret_table = table;
 	return BW_OK;

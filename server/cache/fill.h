@@ -31,7 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct content;
+struct cache_options;
 struct upstream;
 struct upstream_set;
 struct fill;
@@ -41,9 +41,9 @@ struct fill_table;
 
 enum fill_state { FILL_PENDING, FILL_STREAMING, FILL_DONE, FILL_FAILED };
 
-/* `spool_directory` is emptied: what lies there is of a process that died. */
-enum status fill_table_new(struct content *content, const char *spool_directory,
-			   struct fill_table **ret_table, struct error *error);
+/* The spool's folder is emptied: what lies there is of a process that died. */
+enum status fill_table_new(const struct cache_options *options, struct fill_table **ret_table,
+			   struct error *error);
 /* Cancels what is running and waits for it. No reader may be left. */
 void fill_table_free(struct fill_table *table);
 

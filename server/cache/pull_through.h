@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct cache;
+struct cluster;
 struct content;
 struct fill;
 struct object_reader;
@@ -37,9 +38,27 @@ struct cache_source {
 	const char *stored;
 };
 
-/* `content` stays the caller's. */
-enum status cache_new(struct content *content, const char *spool_directory,
-		      struct cache **ret_cache, struct error *error);
+struct cache_options {
+	struct content *content; /* stays the caller's */
+	/* For blobs on their way in; of this process alone, and emptied. On the
+	 * filesystem of `hot_directory` where there is one, since files move from
+	 * the one to the other by name. */
+	const char *spool_directory;
+	/* The object store is elsewhere, and is shared: its readers have no file.
+	 * Stored blobs are then read from it once for all who wait, and are kept in
+	 * the hot cache; and while it cannot tell whether it has a blob, no upstream
+	 * is asked for that, since none of the replicas could store it. */
+	bool remote_objects;
+	const char *hot_directory; /* hot_cache.h; NULL or "": none. With remote_objects only */
+	uint64_t hot_max; /* bytes, what is being spooled included */
+	/* Send clients to the object store itself for blobs that are not in the hot
+	 * cache, if it can sign URLs. */
+	bool redirect;
+	struct cluster *cluster; /* other replicas; NULL: alone. Stays the caller's */
+};
+
+enum status cache_new(const struct cache_options *options, struct cache **ret_cache,
+		      struct error *error);
 /* Ends background work; no request may be running. */
 void cache_free(struct cache *cache);
 

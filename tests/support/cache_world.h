@@ -27,6 +27,7 @@ struct world {
 	struct content *content;
 	char *scratch;
 	char *spool;
+	struct cache_options options; /* what else the test wants */
 	struct cache *cache;
 	struct upstream_config upstreams[2];
 	struct config config;
@@ -58,7 +59,9 @@ static inline void world_start(struct world *world)
 	struct error error = {0};
 
 	world->content = content_new(world->objects, world->metadata);
-	assert_int_equal(cache_new(world->content, world->spool, &world->cache, &error), BW_OK);
+	world->options.content = world->content;
+	world->options.spool_directory = world->spool;
+	assert_int_equal(cache_new(&world->options, &world->cache, &error), BW_OK);
 }
 
 static inline void world_stop(struct world *world)

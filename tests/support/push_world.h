@@ -38,7 +38,10 @@ static inline struct push_world *push_world_new(enum check_references checks)
 	push->world = world;
 	world->config.uploads.check_references = checks;
 	push->other_content = content_new(world->objects, world->metadata);
-	assert_int_equal(cache_new(push->other_content, spool, &push->other_cache, NULL), BW_OK);
+	assert_int_equal(cache_new(&(struct cache_options){.content = push->other_content,
+							   .spool_directory = spool},
+				   &push->other_cache, NULL),
+			 BW_OK);
 	push->registry = registry_new(world->content, world->cache, &world->config);
 	push->other = registry_new(push->other_content, push->other_cache, &world->config);
 	push->target = push_target(push->registry, "team/app");
