@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.shared_backends import SharedBackends, end_on_signals
+
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
 JOBS = str(os.cpu_count() or 2)
@@ -83,11 +85,18 @@ class Suite:
 
     def ctest(self, directory, labels):
         """Counts the tests inside of each cmocka program; a crash is one failure more."""
+        try:
+            servers = self.options.backends.environment()
+        except (AssertionError, OSError) as error:
+            with self.log.open("a") as log:
+                log.write(f"{error}\n")
+            self.outcome.fail("the servers that the stores are tested on")
+            return
         report = LOGS / f"{self.name}.xml"
         report.unlink(missing_ok=True)
         self.run("ctest", "--test-dir", directory, "-L", labels, "-j", JOBS, "--output-on-failure",
                  "--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000",
-                 "--output-junit", report, env=SANITIZERS)
+                 "--output-junit", report, env={**SANITIZERS, **servers})
         if not report.exists():
             self.outcome.fail("ctest itself")
             return
@@ -211,7 +220,9 @@ def main():
         parser.error(f"no suite is called {', '.join(unknown)}; there are {', '.join(SUITES)}")
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = {name: run_suite(name, options) for name in options.suites or SUITES}
+    end_on_signals()
+    with SharedBackends() as options.backends:
+        results = {name: run_suite(name, options) for name in options.suites or SUITES}
 
     print(f"\n{'suite':<14}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, (outcome, seconds) in results.items():
