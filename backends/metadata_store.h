@@ -332,6 +332,20 @@ static inline enum status metadata_begin_tag(struct metadata_store *store, const
 	return store->ops->begin_tag(store, repository, tag, version, error);
 }
 
+/* Does the index give versions? Else its one process makes them. */
+static inline bool metadata_gives_versions(struct metadata_store *store)
+{
+	return store->ops->next_version != NULL;
+}
+
+static inline enum status metadata_next_version(struct metadata_store *store,
+						const char *repository, const char *tag,
+						uint64_t at_least, uint64_t *ret_version,
+						struct error *error)
+{
+	return store->ops->next_version(store, repository, tag, at_least, ret_version, error);
+}
+
 static inline enum status metadata_touch_tag(struct metadata_store *store, const char *repository,
 					     const char *tag, uint64_t version,
 					     int64_t validated_at, struct error *error)

@@ -317,6 +317,68 @@ static enum status faulty_put_mark(struct metadata_store *base, const char *name
 	return status ? status : metadata_put_mark(faulty(base)->inner, name, value, error);
 }
 
+static enum status faulty_next_version(struct metadata_store *base, const char *repository,
+				       const char *tag, uint64_t at_least, uint64_t *ret_version,
+				       struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "next_version", error);
+
+	return status ? status
+		      : metadata_next_version(faulty(base)->inner, repository, tag, at_least,
+					      ret_version, error);
+}
+
+static enum status faulty_touch_manifests(struct metadata_store *base, const char *repository,
+					  const struct digest *digests, size_t count,
+					  int64_t used_at, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "touch_manifests", error);
+
+	return status ? status
+		      : metadata_touch_manifests(faulty(base)->inner, repository, digests, count,
+						 used_at, error);
+}
+
+static enum status faulty_list_idle_manifests(struct metadata_store *base, int64_t used_before,
+					      unsigned limit, idle_list_fn fn, void *context,
+					      struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_idle_manifests", error);
+
+	return status ? status
+		      : metadata_list_idle_manifests(faulty(base)->inner, used_before, limit, fn,
+						     context, error);
+}
+
+static enum status faulty_list_holders_of(struct metadata_store *base, const struct digest *digest,
+					  unsigned limit, repository_list_fn fn, void *context,
+					  struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "list_holders_of", error);
+
+	return status ? status
+		      : metadata_list_holders_of(faulty(base)->inner, digest, limit, fn, context,
+						 error);
+}
+
+static enum status faulty_get_usage(struct metadata_store *base, struct usage *ret,
+				    struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "get_usage", error);
+
+	return status ? status : metadata_get_usage(faulty(base)->inner, ret, error);
+}
+
+static void faulty_watch(struct metadata_store *base, const struct metadata_watcher *watcher)
+{
+	metadata_watch(faulty(base)->inner, watcher);
+}
+
+static bool faulty_is_watched(struct metadata_store *base)
+{
+	return metadata_is_watched(faulty(base)->inner);
+}
+
 static enum status faulty_check(struct metadata_store *base, struct error *error)
 {
 	enum status status = fault(faulty(base)->plan, "check", error);
@@ -351,6 +413,13 @@ static const struct metadata_store_ops faulty_ops = {
 	.put_document = faulty_put_document,
 	.list_tags_of = faulty_list_tags_of,
 	.list_referrers = faulty_list_referrers,
+	.next_version = faulty_next_version,
+	.touch_manifests = faulty_touch_manifests,
+	.list_idle_manifests = faulty_list_idle_manifests,
+	.list_holders_of = faulty_list_holders_of,
+	.get_usage = faulty_get_usage,
+	.watch = faulty_watch,
+	.is_watched = faulty_is_watched,
 	.get_link = faulty_get_link,
 	.remove_link = faulty_remove_link,
 	.list_links_of = faulty_list_links_of,
@@ -376,6 +445,9 @@ struct metadata_store *faulty_metadata_store_new(struct metadata_store *inner,
 
 	*store = (struct faulty_metadata_store){.ops = faulty_ops, .inner = inner, .plan = plan};
 	store->ops.name = inner->ops->name;
+	/* whoever asks whether there is one is to hear what the inner store would say */
+	if (!inner->ops->next_version)
+		store->ops.next_version = NULL;
 	store->base.ops = &store->ops;
 	return &store->base;
 }

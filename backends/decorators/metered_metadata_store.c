@@ -332,6 +332,68 @@ static enum status metered_put_mark(struct metadata_store *base, const char *nam
 		   metadata_put_mark(metered(base)->inner, name, value, error));
 }
 
+static enum status metered_next_version(struct metadata_store *base, const char *repository,
+					const char *tag, uint64_t at_least, uint64_t *ret_version,
+					struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "next_version", start,
+		   metadata_next_version(metered(base)->inner, repository, tag, at_least,
+					 ret_version, error));
+}
+
+static enum status metered_touch_manifests(struct metadata_store *base, const char *repository,
+					   const struct digest *digests, size_t count,
+					   int64_t used_at, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "touch_manifests", start,
+		   metadata_touch_manifests(metered(base)->inner, repository, digests, count,
+					    used_at, error));
+}
+
+static enum status metered_list_idle_manifests(struct metadata_store *base, int64_t used_before,
+					       unsigned limit, idle_list_fn fn, void *context,
+					       struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "list_idle_manifests", start,
+		   metadata_list_idle_manifests(metered(base)->inner, used_before, limit, fn,
+						context, error));
+}
+
+static enum status metered_list_holders_of(struct metadata_store *base, const struct digest *digest,
+					   unsigned limit, repository_list_fn fn, void *context,
+					   struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(
+		base, "list_holders_of", start,
+		metadata_list_holders_of(metered(base)->inner, digest, limit, fn, context, error));
+}
+
+static enum status metered_get_usage(struct metadata_store *base, struct usage *ret,
+				     struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "get_usage", start, metadata_get_usage(metered(base)->inner, ret, error));
+}
+
+static void metered_watch(struct metadata_store *base, const struct metadata_watcher *watcher)
+{
+	metadata_watch(metered(base)->inner, watcher);
+}
+
+static bool metered_is_watched(struct metadata_store *base)
+{
+	return metadata_is_watched(metered(base)->inner);
+}
+
 static enum status metered_check(struct metadata_store *base, struct error *error)
 {
 	int64_t start = clock_monotonic_us();
@@ -366,6 +428,13 @@ static const struct metadata_store_ops metered_ops = {
 	.put_document = metered_put_document,
 	.list_tags_of = metered_list_tags_of,
 	.list_referrers = metered_list_referrers,
+	.next_version = metered_next_version,
+	.touch_manifests = metered_touch_manifests,
+	.list_idle_manifests = metered_list_idle_manifests,
+	.list_holders_of = metered_list_holders_of,
+	.get_usage = metered_get_usage,
+	.watch = metered_watch,
+	.is_watched = metered_is_watched,
 	.get_link = metered_get_link,
 	.remove_link = metered_remove_link,
 	.list_links_of = metered_list_links_of,
@@ -390,6 +459,9 @@ struct metadata_store *metered_metadata_store_new(struct metadata_store *inner)
 
 	*store = (struct metered_metadata_store){.ops = metered_ops, .inner = inner};
 	store->ops.name = inner->ops->name;
+	/* whoever asks whether there is one is to hear what the inner store would say */
+	if (!inner->ops->next_version)
+		store->ops.next_version = NULL;
 	store->base.ops = &store->ops;
 	return &store->base;
 }

@@ -18,9 +18,11 @@ struct mem_metadata_store {
 	struct metadata_store base;
 	pthread_mutex_t lock; /* covers the tables; nothing is called under it */
 	struct sorted_table tags; /* repository, tag: struct tag_entry */
+	struct sorted_table versions; /* repository, tag: the highest one given or put */
 	struct sorted_table manifests; /* repository, digest: struct manifest_entry */
 	struct sorted_table referrers; /* repository, subject, digest: the descriptor */
 	struct sorted_table listed; /* repository, blob, manifest or "": size */
+	struct sorted_table used; /* repository, digest: int64_t, when */
 	struct sorted_table repositories; /* repository: nothing */
 	struct sorted_table uploads; /* id: struct upload_entry */
 	struct sorted_table marks; /* name: int64_t */
@@ -35,6 +37,7 @@ static inline struct mem_metadata_store *mem_store(struct metadata_store *store)
 
 enum status mem_in_range(uint64_t number, struct error *error);
 enum status mem_absent(const char *what, struct error *error);
+char *mem_digest_key(const char *repository, const struct digest *digest); /* owned */
 char *mem_copy_body(const char *body, size_t length); /* NUL-terminated */
 
 /* Names copied under the lock, so that no callback runs there. */
@@ -78,6 +81,18 @@ enum status mem_remove_link(struct metadata_store *base, const char *repository,
 enum status mem_list_links_of(struct metadata_store *base, const struct digest *digest,
 			      unsigned limit, repository_list_fn fn, void *context,
 			      struct error *error);
+
+/* mem_metadata_use.c: what was last used when, who holds a digest, how much there is */
+enum status mem_touch_manifests(struct metadata_store *base, const char *repository,
+				const struct digest *digests, size_t count, int64_t used_at,
+				struct error *error);
+enum status mem_list_idle_manifests(struct metadata_store *base, int64_t used_before,
+				    unsigned limit, idle_list_fn fn, void *context,
+				    struct error *error);
+enum status mem_list_holders_of(struct metadata_store *base, const struct digest *digest,
+				unsigned limit, repository_list_fn fn, void *context,
+				struct error *error);
+enum status mem_get_usage(struct metadata_store *base, struct usage *ret, struct error *error);
 
 /* mem_metadata_uploads.c: uploads, the catalog, marks */
 void mem_upload_free(void *value);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static char *digest_key(const char *repository, const struct digest *digest)
+char *mem_digest_key(const char *repository, const struct digest *digest)
 {
 	char text[DIGEST_TEXT_SIZE];
 
@@ -36,7 +36,7 @@ enum status mem_get_manifest(struct metadata_store *base, const char *repository
 			     struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	char *key = digest_key(repository, digest);
+	char *key = mem_digest_key(repository, digest);
 	const struct manifest_entry *entry;
 
 	pthread_mutex_lock(&store->lock);
@@ -79,7 +79,7 @@ static void put_referrer(struct mem_metadata_store *store, const char *repositor
 	if (entry->subject.algorithm == DIGEST_NONE)
 		return;
 	digest_format(&entry->digest, text);
-	prefix = digest_key(repository, &entry->subject);
+	prefix = mem_digest_key(repository, &entry->subject);
 	key = xasprintf("%s%s", prefix, text);
 	if (!sorted_table_get(&store->referrers, key))
 		sorted_table_put(&store->referrers, key, xstrdup(entry->referrer));
@@ -100,7 +100,7 @@ enum status mem_put_manifest(struct metadata_store *base, const char *repository
 		status = mem_in_range(listed[i].size, error);
 	if (status)
 		return status;
-	key = digest_key(repository, &entry->digest);
+	key = mem_digest_key(repository, &entry->digest);
 	pthread_mutex_lock(&store->lock);
 	if (!sorted_table_get(&store->manifests, key))
 		sorted_table_put(&store->manifests, key, copy_manifest(entry));
@@ -137,11 +137,12 @@ enum status mem_remove_manifest(struct metadata_store *base, const char *reposit
 				const struct digest *digest, struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	char *key = digest_key(repository, digest);
+	char *key = mem_digest_key(repository, digest);
 
 	(void)error;
 	pthread_mutex_lock(&store->lock);
 	sorted_table_remove(&store->manifests, key);
+	sorted_table_remove(&store->used, key);
 	remove_rows_of(&store->listed, repository, digest);
 	remove_rows_of(&store->referrers, repository, digest);
 	pthread_mutex_unlock(&store->lock);
@@ -216,7 +217,7 @@ enum status mem_list_links_of(struct metadata_store *base, const struct digest *
 			      struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	char *suffix = digest_key("", digest);
+	char *suffix = mem_digest_key("", digest);
 	struct mem_names repositories = {0};
 
 	(void)error;
@@ -273,7 +274,7 @@ enum status mem_list_referrers(struct metadata_store *base, const char *reposito
 			       referrer_list_fn fn, void *context, struct error *error)
 {
 	struct mem_metadata_store *store = mem_store(base);
-	char *prefix = digest_key(repository, subject);
+	char *prefix = mem_digest_key(repository, subject);
 	char after_text[DIGEST_TEXT_SIZE] = "";
 	struct told_referrer *told;
 	size_t count;

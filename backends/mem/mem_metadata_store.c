@@ -1,5 +1,6 @@
 #include "backends/mem/mem_metadata_internal.h"
 
+#include "server/base/clock.h"
 #include "server/base/str.h"
 
 #include <string.h>
@@ -84,6 +85,44 @@ static enum status mem_get_tag(struct metadata_store *base, const char *reposito
 	return entry ? BW_OK : mem_absent("the tag", error);
 }
 
+/* Under the lock. */
+static void remember_version(struct mem_metadata_store *store, const char *key, uint64_t version)
+{
+	const uint64_t *highest = sorted_table_get(&store->versions, key);
+
+	if (!highest || *highest < version)
+		sorted_table_put(&store->versions, key, xmemdup(&version, sizeof(version)));
+}
+
+static enum status mem_next_version(struct metadata_store *base, const char *repository,
+				    const char *tag, uint64_t at_least, uint64_t *ret_version,
+				    struct error *error)
+{
+	struct mem_metadata_store *store = mem_store(base);
+	uint64_t next = (uint64_t)clock_wall_ms() * 1000;
+	enum status status = mem_in_range(at_least, error);
+	const uint64_t *highest;
+	char *key;
+
+	if (status)
+		return status;
+	key = xasprintf("%s" JOIN "%s", repository, tag);
+	if (next < at_least)
+		next = at_least;
+	pthread_mutex_lock(&store->lock);
+	highest = sorted_table_get(&store->versions, key);
+	if (highest && next <= *highest)
+		next = *highest + 1;
+	status = mem_in_range(next, error);
+	if (!status)
+		remember_version(store, key, next);
+	pthread_mutex_unlock(&store->lock);
+	free(key);
+	if (!status)
+		*ret_version = next;
+	return status;
+}
+
 static enum status mem_put_tag(struct metadata_store *base, const char *repository, const char *tag,
 			       const struct tag_entry *entry, struct error *error)
 {
@@ -103,6 +142,7 @@ static enum status mem_put_tag(struct metadata_store *base, const char *reposito
 	taken.pending = old && old->pending > entry->version ? old->pending : 0;
 	if (newer)
 		sorted_table_put(&store->tags, key, xmemdup(&taken, sizeof(taken)));
+	remember_version(store, key, taken.version);
 	pthread_mutex_unlock(&store->lock);
 	free(key);
 	if (!newer)
@@ -313,7 +353,9 @@ static void mem_free(struct metadata_store *base)
 	struct mem_metadata_store *store = mem_store(base);
 
 	sorted_table_release(&store->tags);
+	sorted_table_release(&store->versions);
 	sorted_table_release(&store->manifests);
+	sorted_table_release(&store->used);
 	sorted_table_release(&store->referrers);
 	sorted_table_release(&store->listed);
 	sorted_table_release(&store->repositories);
@@ -329,6 +371,7 @@ static const struct metadata_store_ops mem_ops = {
 	.name = "memory",
 	.get_tag = mem_get_tag,
 	.put_tag = mem_put_tag,
+	.next_version = mem_next_version,
 	.begin_tag = mem_begin_tag,
 	.touch_tag = mem_touch_tag,
 	.remove_tag = mem_remove_tag,
@@ -345,6 +388,10 @@ static const struct metadata_store_ops mem_ops = {
 	.put_document = mem_put_document,
 	.list_tags_of = mem_list_tags_of,
 	.list_referrers = mem_list_referrers,
+	.touch_manifests = mem_touch_manifests,
+	.list_idle_manifests = mem_list_idle_manifests,
+	.list_holders_of = mem_list_holders_of,
+	.get_usage = mem_get_usage,
 	.get_link = mem_get_link,
 	.remove_link = mem_remove_link,
 	.list_links_of = mem_list_links_of,
@@ -369,6 +416,8 @@ struct metadata_store *mem_metadata_store_new(void)
 
 	store->base.ops = &mem_ops;
 	store->tags.free_value = free;
+	store->versions.free_value = free;
+	store->used.free_value = free;
 	store->manifests.free_value = mem_manifest_free;
 	store->referrers.free_value = free;
 	store->listed.free_value = free;

@@ -50,6 +50,18 @@
 	X(SQL_PUT_MANIFEST, "INSERT INTO manifest (repository, digest, media_type, stored_at," \
 			    " body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING") \
 	X(SQL_REMOVE_MANIFEST, "DELETE FROM manifest WHERE repository = ?1 AND digest = ?2") \
+	X(SQL_TOUCH_MANIFEST, "INSERT INTO used (repository, digest, used_at)" \
+			      " SELECT repository, digest, ?3 FROM manifest" \
+			      " WHERE repository = ?1 AND digest = ?2" \
+			      " ON CONFLICT (repository, digest)" \
+			      " DO UPDATE SET used_at = excluded.used_at" \
+			      " WHERE excluded.used_at > used.used_at") \
+	X(SQL_LIST_IDLE, "SELECT repository, digest, used_at FROM used WHERE used_at < ?1" \
+			 " ORDER BY used_at, repository, digest LIMIT ?2") \
+	X(SQL_LIST_HOLDERS_OF, "SELECT repository FROM listed WHERE digest = ?1" \
+			       " UNION SELECT repository FROM manifest WHERE digest = ?1" \
+			       " ORDER BY repository LIMIT ?2") \
+	X(SQL_GET_USAGE, "SELECT bytes, linked_bytes FROM usage WHERE id = 1") \
 	X(SQL_PUT_REFERRER, "INSERT INTO referrer (repository, subject, manifest, descriptor)" \
 			    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING") \
 	X(SQL_REMOVE_REFERRER, "DELETE FROM referrer WHERE repository = ?1 AND manifest = ?2") \
@@ -253,6 +265,18 @@ enum status sqlite_remove_manifest(struct metadata_store *base, const char *repo
 enum status sqlite_list_referrers(struct metadata_store *base, const char *repository,
 				  const struct digest *subject, const struct digest *after,
 				  referrer_list_fn fn, void *context, struct error *error);
+
+/* sqlite_use.c: what was last used when, who holds a digest, how much there is */
+enum status sqlite_touch_manifests(struct metadata_store *base, const char *repository,
+				   const struct digest *digests, size_t count, int64_t used_at,
+				   struct error *error);
+enum status sqlite_list_idle_manifests(struct metadata_store *base, int64_t used_before,
+				       unsigned limit, idle_list_fn fn, void *context,
+				       struct error *error);
+enum status sqlite_list_holders_of(struct metadata_store *base, const struct digest *digest,
+				   unsigned limit, repository_list_fn fn, void *context,
+				   struct error *error);
+enum status sqlite_get_usage(struct metadata_store *base, struct usage *ret, struct error *error);
 
 /* sqlite_links.c: what may be read where */
 enum status sqlite_put_listed(struct sqlite_call *call, const char *repository,

@@ -43,6 +43,41 @@ static const char *const steps[] = {
 	"CREATE INDEX upload_by_age ON upload (touched_at, id);"
 	"CREATE TABLE mark (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL)"
 	" WITHOUT ROWID;",
+
+	/* Triggers, so that a program of the version before keeps them right as well: it
+	 * does not know that there is something to keep. A blob's bytes count as linked
+	 * from its first link to its last, while the blob itself is known. */
+	"CREATE TABLE used (repository TEXT NOT NULL, digest BLOB NOT NULL,"
+	" used_at INTEGER NOT NULL, PRIMARY KEY (repository, digest)) WITHOUT ROWID;"
+	"CREATE INDEX used_by_age ON used (used_at, repository, digest);"
+	"CREATE INDEX manifest_by_digest ON manifest (digest, repository);"
+	"CREATE INDEX listed_by_digest ON listed (digest, repository);"
+	"CREATE TABLE usage (id INTEGER NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL,"
+	" linked_bytes INTEGER NOT NULL);"
+	"INSERT INTO usage SELECT 1, coalesce(sum(size), 0), coalesce(sum(size * "
+	"EXISTS (SELECT 1 FROM listed WHERE digest = blob.digest AND manifest = x'')), 0) FROM "
+	"blob;"
+	"CREATE TRIGGER manifest_removed AFTER DELETE ON manifest BEGIN"
+	" DELETE FROM used WHERE repository = OLD.repository AND digest = OLD.digest; END;"
+	"CREATE TRIGGER blob_put AFTER INSERT ON blob BEGIN"
+	" UPDATE usage SET bytes = bytes + NEW.size, linked_bytes = linked_bytes + NEW.size *"
+	" EXISTS (SELECT 1 FROM listed WHERE digest = NEW.digest AND manifest = x''); END;"
+	"CREATE TRIGGER blob_changed AFTER UPDATE OF size ON blob BEGIN"
+	" UPDATE usage SET bytes = bytes + NEW.size - OLD.size,"
+	" linked_bytes = linked_bytes + (NEW.size - OLD.size) *"
+	" EXISTS (SELECT 1 FROM listed WHERE digest = NEW.digest AND manifest = x''); END;"
+	"CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN"
+	" UPDATE usage SET bytes = bytes - OLD.size, linked_bytes = linked_bytes - OLD.size *"
+	" EXISTS (SELECT 1 FROM listed WHERE digest = OLD.digest AND manifest = x''); END;"
+	"CREATE TRIGGER link_put AFTER INSERT ON listed WHEN NEW.manifest = x''"
+	" AND NOT EXISTS (SELECT 1 FROM listed WHERE digest = NEW.digest AND manifest = x''"
+	" AND repository <> NEW.repository) BEGIN"
+	" UPDATE usage SET linked_bytes = linked_bytes +"
+	" coalesce((SELECT size FROM blob WHERE digest = NEW.digest), 0); END;"
+	"CREATE TRIGGER link_removed AFTER DELETE ON listed WHEN OLD.manifest = x''"
+	" AND NOT EXISTS (SELECT 1 FROM listed WHERE digest = OLD.digest AND manifest = x'') BEGIN"
+	" UPDATE usage SET linked_bytes = linked_bytes -"
+	" coalesce((SELECT size FROM blob WHERE digest = OLD.digest), 0); END;",
 };
 
 #define SCHEMA_VERSION ((int64_t)array_size(steps))

@@ -121,6 +121,24 @@ static const char sqlite_schema_1[] =
 	"PRAGMA user_version = 1;"
 	"PRAGMA journal_mode = WAL;";
 
+/* What the second one added. */
+static const char sqlite_schema_2[] =
+	"ALTER TABLE tag ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX tag_by_digest ON tag (repository, digest, tag);"
+	"CREATE INDEX link_by_digest ON listed (digest, repository) WHERE manifest = x'';"
+	"CREATE TABLE referrer (repository TEXT NOT NULL, subject BLOB NOT NULL,"
+	" manifest TEXT NOT NULL, descriptor TEXT NOT NULL,"
+	" PRIMARY KEY (repository, subject, manifest));"
+	"CREATE INDEX referrer_by_manifest ON referrer (repository, manifest);"
+	"CREATE TABLE repository (name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;"
+	"CREATE TABLE upload (id TEXT NOT NULL PRIMARY KEY, repository TEXT NOT NULL,"
+	" caller TEXT NOT NULL, revision INTEGER NOT NULL, started_at INTEGER NOT NULL,"
+	" touched_at INTEGER NOT NULL, state BLOB NOT NULL);"
+	"CREATE INDEX upload_by_age ON upload (touched_at, id);"
+	"CREATE TABLE mark (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL)"
+	" WITHOUT ROWID;"
+	"PRAGMA user_version = 2;";
+
 #define SQLITE_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, sqlite_fixture_setup, sqlite_fixture_teardown)
 

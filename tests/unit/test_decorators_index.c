@@ -44,6 +44,8 @@ static enum status call_tags(struct metadata_store *store, const char *action)
 		return metadata_touch_tag(store, "a", "v1", 1, 1, NULL);
 	if (strcmp(action, "begin_tag") == 0)
 		return metadata_begin_tag(store, "a", "v1", 2, NULL);
+	if (strcmp(action, "next_version") == 0)
+		return metadata_next_version(store, "a", "v1", 1, &tag.version, NULL);
 	if (strcmp(action, "list_tags") == 0)
 		return metadata_list_tags(store, "a", "", 9, see_name, &seen, NULL);
 	if (strcmp(action, "list_tags_of") == 0)
@@ -68,6 +70,30 @@ static enum status call_manifests(struct metadata_store *store, const char *acti
 	if (status == BW_OK)
 		manifest_entry_release(&entry);
 	return status;
+}
+
+static bool see_idle(void *context, const char *repository, const struct digest *digest,
+		     int64_t used_at)
+{
+	(void)repository;
+	(void)digest;
+	(void)used_at;
+	(*(unsigned *)context)++;
+	return true;
+}
+
+static enum status call_use(struct metadata_store *store, const char *action)
+{
+	struct usage usage;
+	unsigned seen = 0;
+
+	if (strcmp(action, "touch_manifests") == 0)
+		return metadata_touch_manifests(store, "a", &some_digest, 1, 5, NULL);
+	if (strcmp(action, "list_idle_manifests") == 0)
+		return metadata_list_idle_manifests(store, 9, 9, see_idle, &seen, NULL);
+	if (strcmp(action, "list_holders_of") == 0)
+		return metadata_list_holders_of(store, &some_digest, 9, see_name, &seen, NULL);
+	return metadata_get_usage(store, &usage, NULL);
 }
 
 static enum status call_links(struct metadata_store *store, const char *action)
@@ -159,12 +185,17 @@ static const struct {
 	{"get_tag", call_tags},
 	{"touch_tag", call_tags},
 	{"begin_tag", call_tags},
+	{"next_version", call_tags},
 	{"list_tags", call_tags},
 	{"list_tags_of", call_tags},
 	{"remove_tag", call_tags},
 	{"put_manifest", call_manifests},
 	{"get_manifest", call_manifests},
 	{"list_referrers", call_manifests},
+	{"touch_manifests", call_use},
+	{"list_idle_manifests", call_use},
+	{"list_holders_of", call_use},
+	{"get_usage", call_use},
 	{"remove_manifest", call_manifests},
 	{"put_link", call_links},
 	{"get_link", call_links},
@@ -190,9 +221,10 @@ static const struct {
 	{"check", call_blobs},
 };
 
-/* The table of operations holds a name, the operations, and free. */
+/* The table of operations holds a name, the operations, free, and two that cannot
+ * fail: watch and is_watched. */
 _Static_assert(sizeof(struct metadata_store_ops) / sizeof(void *) ==
-		       sizeof(index_actions) / sizeof(index_actions[0]) + 2,
+		       sizeof(index_actions) / sizeof(index_actions[0]) + 4,
 	       "an operation of the index that this test does not know");
 
 static void every_action_on_the_index_can_fail_and_is_counted(void **state)
@@ -219,9 +251,80 @@ static void every_action_on_the_index_can_fail_and_is_counted(void **state)
 	metadata_store_free(store);
 }
 
+/* ---- what cannot fail ---- */
+
+static unsigned told;
+
+static void tell_lost(void *context)
+{
+	(void)context;
+	told++;
+}
+
+static const struct metadata_watcher *watching;
+static bool heard;
+
+static void note_watcher(struct metadata_store *store, const struct metadata_watcher *watcher)
+{
+	(void)store;
+	watching = watcher;
+}
+
+static bool say_heard(struct metadata_store *store)
+{
+	(void)store;
+	return heard;
+}
+
+static void a_watcher_reaches_the_store_inside(void **state)
+{
+	static const struct metadata_watcher watcher = {.lost = tell_lost};
+	struct fault_plan plan = {0};
+	struct metadata_store *inner = mem_metadata_store_new();
+	struct metadata_store_ops ops = *inner->ops;
+	const struct metadata_store_ops *plain = inner->ops;
+	struct metadata_store *store =
+		metered_metadata_store_new(faulty_metadata_store_new(inner, &plan));
+
+	(void)state;
+	assert_true(metadata_is_watched(store));
+	metadata_watch(store, &watcher); /* nobody else changes it */
+	ops.watch = note_watcher;
+	ops.is_watched = say_heard;
+	inner->ops = &ops;
+	assert_false(metadata_is_watched(store));
+	heard = true;
+	assert_true(metadata_is_watched(store));
+	metadata_watch(store, &watcher);
+	assert_ptr_equal(watching, &watcher);
+	watching->lost(NULL);
+	assert_int_equal(told, 1);
+	inner->ops = plain;
+	metadata_store_free(store);
+}
+
+static void a_store_that_gives_no_versions_is_seen_to(void **state)
+{
+	struct fault_plan plan = {0};
+	struct metadata_store *inner = mem_metadata_store_new();
+	struct metadata_store_ops ops = *inner->ops;
+	const struct metadata_store_ops *plain = inner->ops;
+	struct metadata_store *store;
+
+	(void)state;
+	ops.next_version = NULL;
+	inner->ops = &ops;
+	store = metered_metadata_store_new(faulty_metadata_store_new(inner, &plan));
+	assert_false(metadata_gives_versions(store));
+	inner->ops = plain;
+	metadata_store_free(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_watcher_reaches_the_store_inside),
+		cmocka_unit_test(a_store_that_gives_no_versions_is_seen_to),
 		cmocka_unit_test(every_action_on_the_index_can_fail_and_is_counted),
 	};
 

@@ -99,10 +99,44 @@ static void an_older_index_is_brought_up_to_date(void **state)
 	assert_string_equal(links, "mounted ");
 	assert_int_equal(metadata_put_mark(store, "m", 1, NULL), BW_OK);
 	metadata_store_free(store);
-	assert_int_equal(ask_file(fixture->path, "PRAGMA user_version"), 2);
+	assert_int_equal(ask_file(fixture->path, "PRAGMA user_version"), 3);
 	assert_int_equal(count_set_aside(fixture, NULL), 0);
 	store = open_index(fixture->path, false);
 	assert_rows_of_1(store);
+	metadata_store_free(store);
+}
+
+static void make_version_2(const char *path)
+{
+	make_version_1(path);
+	run_sql(path, sqlite_schema_2);
+}
+
+/* What older programs stored counts, and so does what they do while they have the
+ * file open still. */
+static void usage_begins_with_what_is_there(void **state)
+{
+	static const char rows[] =
+		"INSERT INTO blob VALUES (" DIGEST_A ", 100, 5);"
+		"INSERT INTO listed VALUES ('mounted elsewhere', " DIGEST_B ", x'', 11);";
+	struct sqlite_fixture *fixture = *state;
+	struct digest manifest = filled(0xaa);
+	struct usage usage = {0};
+	struct metadata_store *store;
+
+	make_version_2(fixture->path);
+	run_sql(fixture->path, rows);
+	store = open_index(fixture->path, false);
+	assert_int_equal(metadata_get_usage(store, &usage, NULL), BW_OK);
+	assert_int_equal(usage.bytes, 111);
+	assert_int_equal(usage.linked_bytes, 11);
+	assert_int_equal(metadata_touch_manifests(store, "a/b", &manifest, 1, 5, NULL), BW_OK);
+	run_sql(fixture->path, "DELETE FROM listed WHERE digest = " DIGEST_B ";"
+			       "DELETE FROM manifest; INSERT INTO blob VALUES (x'00', 1, 5);");
+	assert_int_equal(metadata_get_usage(store, &usage, NULL), BW_OK);
+	assert_int_equal(usage.bytes, 112);
+	assert_int_equal(usage.linked_bytes, 0);
+	assert_int_equal(ask_file(fixture->path, "SELECT count(*) FROM used"), 0);
 	metadata_store_free(store);
 }
 
@@ -137,7 +171,7 @@ static void an_index_brought_up_to_date_is_like_a_new_one(void **state)
 	sqlite3_stmt *statement = NULL;
 	sqlite3 *db = NULL;
 
-	make_version_1(fixture->path);
+	make_version_2(fixture->path);
 	metadata_store_free(open_index(fixture->path, false));
 	metadata_store_free(open_index(newer, false));
 	assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
@@ -216,6 +250,7 @@ static void those_that_an_index_was_made_for_use_all_of_it(void **state)
 		{SQL_REMOVE_LISTED, "listed_by_manifest (repository=? AND manifest=?)"},
 		{SQL_REMOVE_REFERRER, "referrer_by_manifest (repository=? AND manifest=?)"},
 		{SQL_LIST_REFERRERS, "(repository=? AND subject=? AND manifest>?)"},
+		{SQL_LIST_IDLE, "COVERING INDEX used_by_age (used_at<?)"},
 		{SQL_LIST_UPLOADS, "COVERING INDEX upload_by_age (touched_at<?)"},
 	};
 	struct sqlite_fixture *fixture = *state;
@@ -243,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SQLITE_TEST(an_older_index_is_brought_up_to_date),
+		SQLITE_TEST(usage_begins_with_what_is_there),
 		SQLITE_TEST(a_step_that_fails_leaves_the_older_index),
 		SQLITE_TEST(an_index_brought_up_to_date_is_like_a_new_one),
 		SQLITE_TEST(no_statement_reads_a_whole_table),
