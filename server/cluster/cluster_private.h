@@ -1,0 +1,58 @@
+/* Shared by the files of this folder. */
+#ifndef CLUSTER_CLUSTER_PRIVATE_H
+#define CLUSTER_CLUSTER_PRIVATE_H
+
+#include "server/base/clock.h"
+#include "server/cluster/cluster.h"
+#include "server/cluster/keyring.h"
+#include "server/cluster/nonces.h"
+#include "server/upstream/transfer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+struct news_told;
+struct slot;
+LIST_HEAD(claim_list, claim);
+
+struct cluster {
+	struct coordination *coordination;
+	char *address;
+	struct cluster_timing timing;
+	struct keyring *keys;
+	char *secret_file; /* or NULL */
+	struct nonces *nonces;
+	struct transfer_pool *transfers;
+	atomic_uint replicas;
+
+	pthread_mutex_t lock; /* covers what follows; a leaf */
+	pthread_cond_t moved; /* stopping, a claim that is dropped, a budget that moved */
+	bool stopping;
+	struct claim_list claims;
+	struct slot *slots; /* budget.c, by upstream */
+	struct upstream_set *upstreams;
+
+	pthread_t renewer;
+	pthread_t newsman;
+
+	/* the news thread's alone (and a test's that calls news_round) */
+	struct news_told *told;
+	int64_t next_list_ms;
+	int64_t next_alive_ms;
+	struct stat secret_seen;
+};
+
+/* Waits; false when the cluster ends. */
+bool cluster_pause(struct cluster *cluster, int64_t ms);
+
+void *claims_renew(void *cluster); /* the renewer's */
+void *news_run(void *cluster); /* the newsman's */
+void news_release(struct cluster *cluster);
+void slots_release(struct cluster *cluster);
+
+/* Reads the secret's file when it is another one than last time, or `always`. */
+enum status cluster_look_at_secret(struct cluster *cluster, bool always, struct error *error);
+
+#endif
