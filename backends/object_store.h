@@ -47,7 +47,7 @@ enum put_mode {
 
 struct object_info {
 	uint64_t size; /* bytes */
-	int64_t stored_at; /* wall-clock ms when it became visible */
+	int64_t stored_at; /* wall-clock ms when it became visible; S3 tells seconds */
 };
 
 /* Called once per object in key order; return false to stop the listing. */

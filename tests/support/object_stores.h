@@ -11,7 +11,9 @@
 #include "backends/decorators/metered_store.h"
 #include "backends/fs/fs_store.h"
 #include "backends/mem/mem_object_store.h"
+#include "backends/s3/s3_store.h"
 #include "server/base/memory.h"
+#include "tests/support/s3_server.h"
 #include "tests/support/support.h"
 
 struct object_store_kind {
@@ -56,12 +58,48 @@ static inline struct object_store *open_faulty_filesystem(const char *scratch)
 	return faulty_object_store_new(open_filesystem(scratch), &plan);
 }
 
+static inline struct object_store *open_s3(const char *variable)
+{
+	struct object_store *store = NULL;
+	char bucket[S3_BUCKET_SIZE];
+	struct error error = {0};
+	struct s3_server server;
+	struct s3_options options = {
+		.endpoint = server.endpoint,
+		.bucket = bucket,
+		.path_style = true,
+		.access_key = server.access_key,
+		.secret_key = server.secret_key,
+		.part_size = (uint64_t)5 << 20,
+	};
+
+	s3_server_from_environment(variable, &server);
+	s3_server_bucket(&server, bucket);
+	if (s3_store_new(&options, &store, &error))
+		fail_msg("%s", error.message);
+	return store;
+}
+
+static inline struct object_store *open_minio(const char *scratch)
+{
+	(void)scratch;
+	return open_s3(S3_SERVER_MINIO);
+}
+
+static inline struct object_store *open_rgw(const char *scratch)
+{
+	(void)scratch;
+	return open_s3(S3_SERVER_RGW);
+}
+
 static const struct object_store_kind object_store_kinds[] = {
 	{"memory", open_memory},
 	{"filesystem", open_filesystem},
 	{"metered memory", open_metered_memory},
 	{"metered filesystem", open_metered_filesystem},
 	{"faulty filesystem", open_faulty_filesystem},
+	{"s3 on MinIO", open_minio},
+	{"s3 on Ceph", open_rgw},
 };
 
 struct object_fixture {

@@ -6,8 +6,7 @@
  *   BREAKWATER_TEST_S3   MinIO, Signature V4 and V2     "endpoint accessKey secretKey"
  *   BREAKWATER_TEST_RGW  Ceph RGW, Signature V4 and V2  the same
  *
- * Every store under test has a bucket of its own, or a prefix of its own in one bucket
- * per process; s3_server_bucket() makes it.
+ * Every store under test has a bucket of its own, which stays behind with its server.
  */
 #ifndef TESTS_SUPPORT_S3_SERVER_H
 #define TESTS_SUPPORT_S3_SERVER_H
@@ -24,8 +23,8 @@ struct s3_server {
 /* Fails the test, with the variable's name, when it is not set or has another form. */
 void s3_server_from_environment(const char *variable, struct s3_server *ret_server);
 
-/* The name of a bucket of this process that exists now; static, made at the first
- * call for each server. */
-const char *s3_server_bucket(const struct s3_server *server);
+/* Makes a new, empty bucket. */
+#define S3_BUCKET_SIZE 64
+void s3_server_bucket(const struct s3_server *server, char ret_bucket[S3_BUCKET_SIZE]);
 
 #endif
