@@ -137,12 +137,21 @@ struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag
 	return tag;
 }
 
+static uint64_t version_for(struct cache *cache, const struct cache_source *source, const char *tag)
+{
+	uint64_t version;
+
+	if (content_next_version(cache->content, source->stored, tag, &version, NULL) != BW_OK)
+		version = content_version(cache->content);
+	return version;
+}
+
 void cache_point_tag(struct cache *cache, const struct cache_source *source,
 		     const struct reference *reference, struct manifest_view *view, uint64_t moment)
 {
 	struct tag_entry entry = {
 		.digest = view->digest,
-		.version = content_version(cache->content),
+		.version = version_for(cache, source, reference->text),
 		.stored_at = clock_wall_ms(),
 		.validated_at = clock_wall_ms(),
 	};

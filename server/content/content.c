@@ -102,29 +102,6 @@ struct metadata_store *content_metadata(struct content *content)
 	return content->metadata;
 }
 
-/* ---- versions ---- */
-
-uint64_t content_version(struct content *content)
-{
-	uint64_t last = atomic_load(&content->last_version);
-	uint64_t now = (uint64_t)clock_wall_ms() * 1000;
-	uint64_t next;
-
-	do {
-		next = now > last ? now : last + 1;
-	} while (!atomic_compare_exchange_weak(&content->last_version, &last, next));
-	return next;
-}
-
-void content_saw_version(struct content *content, uint64_t version)
-{
-	uint64_t last = atomic_load(&content->last_version);
-
-	while (version > last &&
-	       !atomic_compare_exchange_weak(&content->last_version, &last, version))
-		;
-}
-
 enum status content_get_document(struct content *content, const char *repository, const char *kind,
 				 const char *key, struct document_entry *ret, struct error *error)
 {

@@ -29,8 +29,9 @@
  * index. A failure of the index alone never makes a stored thing unreadable, and
  * a failure of the object store is never reported as absence.
  *
- * Two writers of one tag: each write carries a version from content_version(),
- * which grows with the wall clock and never repeats in a process. Every version
+ * Two writers of one tag: each write carries a version from content_next_version(),
+ * which is higher than any that a write carried whose end was known when it was asked
+ * for, in any process (content_versions.c). Every version
  * is an object of its own, so a stalled older write lands beside the newer one
  * and loses to it by its name; the index refuses the lower version; a repair
  * puts the version it found and so loses to any newer write as well. Removing a
@@ -76,8 +77,14 @@ enum status content_has_repository(struct content *content, const char *reposito
 enum status content_list_repositories(struct content *content, const char *after, unsigned limit,
 				      repository_list_fn fn, void *context, struct error *error);
 
-/* The next version for a write of a tag: microseconds of the wall clock, or
- * one more than the last one given or seen. */
+/* The version for a write of the tag that is about to begin. The index gives it if
+ * several processes share it. BW_UNAVAILABLE and the like: it cannot be asked, or it
+ * does not have the tag and the object store cannot be asked; then the tag must not be
+ * written by a push. */
+enum status content_next_version(struct content *content, const char *repository, const char *tag,
+				 uint64_t *ret_version, struct error *error);
+/* By this process's clock alone, and above any that it has seen: for a pulled tag while
+ * content_next_version() fails. */
 uint64_t content_version(struct content *content);
 
 /* --- tags --- */
@@ -139,6 +146,18 @@ enum status content_get_link(struct content *content, const char *repository,
 enum status content_push_blob(struct content *content, const char *repository,
 			      const struct digest *digest, uint64_t size, const char *upload,
 			      const struct object_part *parts, size_t count, struct error *error);
+/* As content_push_blob, of a small blob's bytes in memory. */
+enum status content_push_blob_bytes(struct content *content, const char *repository,
+				    const struct digest *digest, const void *bytes, size_t size,
+				    struct error *error);
+/* Begins a blob whose digest is known before its bytes: what is written becomes it with
+ * content_push_blob_written, which takes the writer whatever it returns, or goes with
+ * object_abort. The caller compares the digest in between. */
+enum status content_create_blob(struct content *content, const struct digest *digest,
+				struct object_writer **ret_writer, struct error *error);
+enum status content_push_blob_written(struct content *content, const char *repository,
+				      const struct digest *digest, uint64_t size,
+				      struct object_writer **writer, struct error *error);
 /* Links bytes that are stored already. BW_ABSENT: they are not. The caller has
  * made sure that whoever asks may read them, now and later. Durable when it
  * returns. */

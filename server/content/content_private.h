@@ -3,6 +3,7 @@
 #define CONTENT_CONTENT_PRIVATE_H
 
 #include "server/content/content.h"
+#include "server/content/keys.h"
 #include "server/oci/name.h"
 
 #include <stdatomic.h>
@@ -28,8 +29,18 @@ struct content {
 	int64_t settle_patience_ms; /* REFERENCES_PATIENCE_MS; tests shorten it */
 };
 
+/* --- content_versions.c --- */
 /* Makes sure content_version() stays above a version seen somewhere. */
 void content_saw_version(struct content *content, uint64_t version);
+
+struct newest_version {
+	char key[KEY_SIZE];
+	uint64_t version;
+	bool found;
+};
+/* What the object store has, be it a removal. BW_OK: it knows. */
+enum status content_newest_version(struct content *content, const char *repository, const char *tag,
+				   struct newest_version *ret, struct error *error);
 
 bool content_was_scanned(struct content *content, const char *repository);
 /* The index did not take a manifest of this repository. */

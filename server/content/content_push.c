@@ -303,11 +303,14 @@ enum status content_push_manifest(struct content *content, const char *repositor
 			    .tags = tags,
 			    .tag_count = tag_count,
 			    .versions = xcalloc(tag_count + 1, sizeof(*push.versions))};
-	enum status status;
+	enum status status = BW_OK;
 
-	for (size_t i = 0; i < tag_count; i++)
-		push.versions[i] = content_version(content);
-	status = store(&push, error);
+	/* before anything is written: without the index nothing can be pushed */
+	for (size_t i = 0; status == BW_OK && i < tag_count; i++)
+		status = content_next_version(content, repository, tags[i], &push.versions[i],
+					      error);
+	if (status == BW_OK)
+		status = store(&push, error);
 	if (status == BW_OK)
 		status = index_all(&push, error);
 	free(push.versions);

@@ -1,7 +1,9 @@
 /*
  * Tags: a version per write, in the key. See content.h for why two writers
- * cannot undo each other; the instants at which a process may die are:
+ * cannot undo each other, and content_versions.c for where versions come from; the
+ * instants at which a process may die are:
  *
+ *   after the version was given  nothing happened, and nobody is given it again
  *   before the object's put    nothing happened
  *   after it, before the index the new version is the newest object. Of a push the
  *                              index knows that it has begun, so the object store is
@@ -31,37 +33,17 @@
 /* How often a newer write may take away the version that was just listed. */
 #define READS_MAX 8
 
-struct newest {
-	char key[KEY_SIZE];
-	uint64_t version;
-	bool found;
-};
-
-/* What is not a version of ours is not the tag, wherever it sorts. */
-static bool take_first(void *context, const char *key, const struct object_info *info)
-{
-	struct newest *newest = context;
-
-	(void)info;
-	newest->found = key_parse_tag_version(key, &newest->version) &&
-			str_copy(newest->key, sizeof(newest->key), key);
-	return !newest->found;
-}
-
 /* One look. *ret_vanished: the version listed was gone when it was read, because
  * a newer write removed it. */
 static enum status read_once(struct content *content, const char *repository, const char *tag,
 			     struct tag_entry *ret, bool *ret_vanished, struct error *error)
 {
-	struct newest newest = {0};
+	struct newest_version newest = {0};
 	struct tag_entry entry = {0};
-	char prefix[KEY_SIZE];
 	char *text = NULL;
 	size_t length = 0;
-	enum status status;
+	enum status status = content_newest_version(content, repository, tag, &newest, error);
 
-	key_of_tag(prefix, repository, tag);
-	status = object_list(content->objects, prefix, "", take_first, &newest, error);
 	if (status != BW_OK)
 		return status;
 	if (!newest.found)
@@ -111,19 +93,18 @@ static enum status read_newest(struct content *content, const char *repository, 
 static void repair(struct content *content, const char *repository, const char *tag,
 		   const struct tag_entry *entry)
 {
-	struct newest newest = {0};
-	char prefix[KEY_SIZE];
+	struct newest_version newest = {0};
 
 	if (metadata_put_tag(content->metadata, repository, tag, entry, NULL) != BW_OK)
 		return;
-	key_of_tag(prefix, repository, tag);
-	if (object_list(content->objects, prefix, "", take_first, &newest, NULL) == BW_OK &&
+	if (content_newest_version(content, repository, tag, &newest, NULL) == BW_OK &&
 	    newest.found && newest.version > entry->version)
 		metadata_remove_tag(content->metadata, repository, tag, entry->version, NULL);
 }
 
-/* Has a write begun that the index has not heard the end of? Versions are the wall
- * clock's microseconds: one that has not ended for an hour will not. */
+/* Has a write begun that the index has not heard the end of? Versions are a wall
+ * clock's microseconds, the index's or ours: one that has not ended for an hour will
+ * not. */
 static bool is_in_doubt(const struct tag_entry *entry)
 {
 	return entry->pending > entry->version &&
@@ -301,9 +282,11 @@ static enum status store_removal(struct content *content, const char *repository
 enum status content_remove_tag(struct content *content, const char *repository, const char *tag,
 			       struct error *error)
 {
-	uint64_t version = content_version(content);
-	enum status status = content_begin_tag(content, repository, tag, version, error);
+	uint64_t version = 0;
+	enum status status = content_next_version(content, repository, tag, &version, error);
 
+	if (status == BW_OK)
+		status = content_begin_tag(content, repository, tag, version, error);
 	if (status == BW_OK)
 		status = store_removal(content, repository, tag, version, PUT_REPLACE, error);
 	if (status != BW_OK)

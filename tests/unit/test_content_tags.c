@@ -70,6 +70,100 @@ static void versions_follow_what_was_seen(void **state)
 	assert_true(content_version(fixture->content) > ahead);
 }
 
+/* ---- the version of a push ---- */
+
+/* An hour ahead of every clock there is. */
+static uint64_t ahead_of(struct fixture *fixture)
+{
+	return content_version(fixture->content) + 3600 * UINT64_C(1000000);
+}
+
+static void push_wins_over(struct fixture *fixture, uint64_t acknowledged)
+{
+	assert_int_equal(put_tag(fixture, &fixture->layer, acknowledged), BW_OK);
+	atomic_store(&fixture->content->last_version, 0); /* another process, a clock behind */
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	lose_index(fixture, true);
+	assert_tag_is(fixture, &fixture->image);
+}
+
+static void a_push_is_newer_than_what_the_index_has(void **state)
+{
+	struct fixture *fixture = *state;
+
+	push_wins_over(fixture, ahead_of(fixture));
+}
+
+static void a_push_is_newer_than_what_a_lost_index_had(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t ahead = ahead_of(fixture);
+
+	assert_int_equal(put_tag(fixture, &fixture->layer, ahead), BW_OK);
+	lose_index(fixture, true);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	/* and than a removal that a lost index never knew */
+	put_tag(fixture, &fixture->layer, 2 * ahead);
+	assert_int_equal(content_remove_tag(fixture->content, HERE, "latest", NULL), BW_OK);
+	lose_index(fixture, true);
+	assert_tag_absent(fixture);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+}
+
+/* It died between the two stores; the index knows that it has begun. */
+static void a_push_is_newer_than_one_that_died(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tag_entry entry = {.digest = fixture->layer, .version = ahead_of(fixture)};
+
+	assert_int_equal(put_tag(fixture, &fixture->layer, 10), BW_OK);
+	assert_int_equal(content_begin_tag(fixture->content, HERE, "latest", entry.version, NULL),
+			 BW_OK);
+	assert_int_equal(
+		content_store_tag(fixture->content, HERE, "latest", &entry, PUT_REPLACE, NULL),
+		BW_OK);
+	atomic_store(&fixture->content->last_version, 0);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	lose_index(fixture, true);
+	assert_tag_is(fixture, &fixture->image);
+}
+
+/* An index that one process has to itself gives none. */
+static void without_an_index_that_gives_versions_too(void **state)
+{
+	struct fixture *fixture = *state;
+	struct metadata_store_ops ops = *fixture->metadata->ops;
+	const struct metadata_store_ops *giving = fixture->metadata->ops;
+
+	ops.next_version = NULL;
+	fixture->metadata->ops = &ops;
+	assert_int_equal(put_tag(fixture, &fixture->layer, ahead_of(fixture)), BW_OK);
+	atomic_store(&fixture->content->last_version, 0);
+	assert_int_equal(push_image(fixture, HERE), BW_OK);
+	assert_tag_is(fixture, &fixture->image);
+	fixture->metadata->ops = giving;
+}
+
+static void nothing_is_pushed_that_cannot_be_ordered(void **state)
+{
+	static const char *const actions[] = {"get_tag", "next_version"};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < array_size(actions); i++) {
+		make_fail(&fixture->metadata_faults, actions[i], BW_UNAVAILABLE);
+		assert_int_equal(push_image(fixture, HERE), BW_UNAVAILABLE);
+	}
+	make_fail(&fixture->metadata_faults, NULL, BW_OK);
+	make_fail(&fixture->object_faults, "list", BW_UNAVAILABLE);
+	assert_int_equal(push_image(fixture, HERE), BW_UNAVAILABLE);
+	make_fail(&fixture->object_faults, NULL, BW_OK);
+	assert_int_equal(count_keys(fixture, ""), 0);
+}
+
 /* ---- tags ---- */
 
 static void a_tag_reads_back(void **state)
@@ -442,6 +536,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(versions_never_repeat),
 		TEST(versions_follow_what_was_seen),
+		TEST(a_push_is_newer_than_what_the_index_has),
+		TEST(a_push_is_newer_than_what_a_lost_index_had),
+		TEST(a_push_is_newer_than_one_that_died),
+		TEST(without_an_index_that_gives_versions_too),
+		TEST(nothing_is_pushed_that_cannot_be_ordered),
 		TEST(a_tag_reads_back),
 		TEST(an_older_write_never_wins),
 		TEST(an_older_write_never_wins_in_an_empty_index),
