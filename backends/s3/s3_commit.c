@@ -15,7 +15,8 @@
  * before d1, hence c1 before d2, and d3 sees -commit; it removes nothing while c3 may
  * still come, which it may for as long as c3's deadlines, far less than COMMIT_MAX_MS
  * on the store's own clock (both times are Last-Modified). If c2 saw -discard, the
- * commit fails before anything is visible. Each attempt has a marker of its own, so
+ * commit fails before anything is visible, and discards in its turn, as d3 may have left
+ * everything to it. Each attempt has a marker of its own, so
  * that one which fails takes back its own only.
  *
  * Death after c1 or c2: parts_list tells of U, as it has no -done, and d3 frees it when
@@ -58,11 +59,12 @@ static enum status exists(struct s3_store *store, const char *full_key, struct e
 /* c2 */
 static enum status find_parts(struct s3_store *store, const char *upload,
 			      const struct object_part *parts, size_t count,
-			      struct s3_record *record, struct error *error)
+			      struct s3_record *record, bool *ret_discarded, struct error *error)
 {
 	struct s3_folder folder = {0};
 	enum status status = s3_folder_read(store, upload, &folder, error);
 
+	*ret_discarded = folder.is_discarded;
 	str_copy(record->upload, sizeof(record->upload), upload);
 	if (!status && count > 0 && (folder.is_discarded || folder.is_done))
 		status = error_set(error, BW_ABSENT, "upload %s is %s", upload,
@@ -90,8 +92,9 @@ static enum status put_record(struct s3_store *store, const char *full_key,
 	return status;
 }
 
-/* c4 and c5; what fails here is made good by whoever discards */
-static enum status settle(struct s3_store *store, const struct s3_record *record, bool undiscard,
+/* c4 and c5; what fails here is made good by whoever discards. A -discard that left
+ * everything to us has said what it had to: -done keeps others from committing. */
+static enum status settle(struct s3_store *store, const struct s3_record *record,
 			  struct error *error)
 {
 	struct s3_folder folder = {0};
@@ -106,7 +109,7 @@ static enum status settle(struct s3_store *store, const struct s3_record *record
 	names = xcalloc(folder.count + 1, sizeof(*names));
 	for (size_t i = 0; i < folder.count; i++) {
 		char *name = folder.items[i].name;
-		bool is_ours = name[0] == '-' ? !undiscard || strcmp(name, S3_DISCARD_MARK) != 0
+		bool is_ours = name[0] == '-' ? strcmp(name, S3_DISCARD_MARK) != 0
 					      : s3_record_names(record, name);
 
 		if (!is_ours)
@@ -126,20 +129,24 @@ static enum status commit_record(struct s3_store *store, const char *upload,
 	struct s3_record record = {0};
 	enum status status;
 	bool unsure = false;
+	bool was_discarded = false;
 
 	s3_commit_name(marker);
 	status = s3_mark(store, upload, marker, key, error);
 	if (!status)
-		status = find_parts(store, upload, parts, count, &record, error);
+		status = find_parts(store, upload, parts, count, &record, &was_discarded, error);
 	if (!status) {
 		status = put_record(store, full_key, &record, error);
 		unsure = status && status != BW_CONFLICT;
 	}
 	if (status == BW_OK)
-		settle(store, &record, false, NULL);
+		settle(store, &record, NULL);
 	else if (!unsure)
 		unmark(store, upload, marker, NULL);
 	s3_record_release(&record);
+	/* a discard may have left everything to us, because of our marker */
+	if (was_discarded)
+		s3_parts_discard(&store->base, upload, NULL);
 	return status;
 }
 
@@ -174,7 +181,9 @@ static enum status commit_copy(struct s3_store *store, const char *upload,
 {
 	struct s3_record record = {0};
 	struct s3_sink *sink;
-	enum status status = find_parts(store, upload, parts, count, &record, error);
+	bool was_discarded = false;
+	enum status status =
+		find_parts(store, upload, parts, count, &record, &was_discarded, error);
 
 	if (!status) {
 		sink = s3_sink_new(store, full_key, S3_SINK_OBJECT);
@@ -316,7 +325,7 @@ enum status s3_parts_discard(struct object_store *base, const char *upload, stru
 	if (!status)
 		status = judge_commits(store, upload, &folder, &record, &fate, error);
 	if (!status && fate == TAKEN)
-		status = settle(store, &record, true, error);
+		status = settle(store, &record, error);
 	else if (!status && fate == FREE)
 		status = remove_all(store, upload, &folder, error);
 	s3_record_release(&record);

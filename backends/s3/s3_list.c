@@ -11,8 +11,10 @@
  * while the transport tells of entries. */
 struct page {
 	struct s3_store *store;
+	const char *prefix; /* the caller's */
 	struct s3_item items[S3_LIST_PAGE];
 	size_t count;
+	char last[S3_KEY_SIZE]; /* key in the bucket that was seen */
 	bool at_data; /* it stopped where the store's own keys begin */
 };
 
@@ -24,6 +26,9 @@ static bool take(void *context, const struct s3_entry *entry)
 	page->at_data = str_starts_with(key, S3_DATA);
 	if (page->at_data || page->count == S3_LIST_PAGE)
 		return false;
+	str_copy(page->last, sizeof(page->last), entry->key);
+	if (!str_starts_with(key, page->prefix))
+		return true;
 	page->items[page->count++] = (struct s3_item){xstrdup(key), entry->size, entry->stored_at};
 	return true;
 }
@@ -71,9 +76,8 @@ static enum status read_page(struct page *page, const char *prefix, char after[S
 	if (!status && page->at_data) {
 		s3_data_key(store, "~", "", after); /* behind every one of them */
 		*ret_more = true;
-	} else if (!status && page->count > 0) {
-		snprintf(after, S3_KEY_SIZE, "%s%s", store->prefix,
-			 page->items[page->count - 1].name);
+	} else if (!status && *page->last) {
+		memcpy(after, page->last, S3_KEY_SIZE);
 	}
 	return status;
 }
@@ -85,18 +89,31 @@ static void page_reset(struct page *page)
 	page->count = 0;
 }
 
+/* MinIO refuses a prefix that ends in a segment of "." or "..", although keys may go on
+ * after it: asked is what lies before, and the rest is left out here. */
+static char *asked_prefix(const struct s3_store *store, const char *prefix)
+{
+	const char *slash = strrchr(prefix, '/');
+	const char *segment = slash ? slash + 1 : prefix;
+	bool is_dots = strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0;
+	int length = (int)(is_dots ? (size_t)(segment - prefix) : strlen(prefix));
+
+	return xasprintf("%s%.*s", store->prefix, length, prefix);
+}
+
 enum status s3_list(struct object_store *base, const char *prefix, const char *start_after,
 		    object_list_fn fn, void *context, struct error *error)
 {
 	struct s3_store *store = s3_store_of(base);
 	struct page *page = xcalloc(1, sizeof(*page));
-	char *full_prefix = xasprintf("%s%s", store->prefix, prefix);
+	char *full_prefix = asked_prefix(store, prefix);
 	char after[S3_KEY_SIZE] = "";
 	enum status status = BW_OK;
 	bool more = !str_starts_with(prefix, S3_DATA);
 	bool wanted = true;
 
 	page->store = store;
+	page->prefix = prefix;
 	if (*start_after)
 		more &= (size_t)snprintf(after, sizeof(after), "%s%s", store->prefix, start_after) <
 			sizeof(after);

@@ -84,7 +84,8 @@ static void assert_lists(struct object_store *store, const char *prefix, const c
 	struct error error = {0};
 	size_t at = 0;
 
-	assert_int_equal(object_list(store, prefix, after, collect, &listed, &error), BW_OK);
+	if (object_list(store, prefix, after, collect, &listed, &error))
+		fail_msg("list \"%s\" after \"%s\": %s", prefix, after, error.message);
 	assert_string_equal(error.message, "");
 	for (size_t i = 0; i < array_size(sorted_keys); i++) {
 		if (!str_starts_with(sorted_keys[i], prefix) || strcmp(sorted_keys[i], after) <= 0)
