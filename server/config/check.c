@@ -3,6 +3,7 @@
 #include "server/base/file.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
+#include "server/config/check_stores.h"
 #include "server/config/string_list.h"
 #include "server/oci/name.h"
 
@@ -11,16 +12,6 @@
 
 /* A distribution's whole bundle is a quarter of a megabyte. */
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
-
-/* The member's place in the file, or that of the map it is missing from. */
-static struct mark member_mark(const struct node *map, const char *key)
-{
-	const struct node *member = node_get(map, key);
-
-	if (member)
-		return member->mark;
-	return map->key ? map->key_mark : map->mark;
-}
 
 /* A name that exists and is nearest to one that does not. */
 struct suggestion {
@@ -65,7 +56,7 @@ static void read_password(struct credential_config *credential, const struct nod
 	char *password;
 
 	if (file_read_secret(credential->password_file, &password, &error) != BW_OK) {
-		problems_add(problems, member_mark(node, "passwordFile"),
+		problems_add(problems, node_member_mark(node, "passwordFile"),
 			     "credentials.%s.passwordFile: %s", credential->name, error.message);
 		return;
 	}
@@ -88,13 +79,13 @@ static void check_credential(struct credential_config *credential, const struct 
 	if (node_get(node, "dockerConfigFile") || node_get(node, "exec"))
 		return;
 	if (*credential->username == '\0')
-		problems_add(problems, member_mark(node, "username"),
+		problems_add(problems, node_member_mark(node, "username"),
 			     "credentials.%s.username: it is missing or empty", name);
 	else if (strchr(credential->username, ':'))
-		problems_add(problems, member_mark(node, "username"),
+		problems_add(problems, node_member_mark(node, "username"),
 			     "credentials.%s.username: a user name cannot have a ':'", name);
 	if (node_get(node, "password") && node_get(node, "passwordFile"))
-		problems_add(problems, member_mark(node, "passwordFile"),
+		problems_add(problems, node_member_mark(node, "passwordFile"),
 			     "credentials.%s: both password and passwordFile; remove one", name);
 	else if (!node_get(node, "password") && !node_get(node, "passwordFile"))
 		problems_add(problems, node->key_mark,
@@ -150,7 +141,7 @@ static void check_rule(const struct config *config, struct upstream_config *upst
 			     upstream->name, index, error.message);
 	for (size_t i = 0; i < index; i++)
 		if (*rule->match && strcmp(upstream->credentials[i].match, rule->match) == 0)
-			problems_add(problems, member_mark(node, "match"),
+			problems_add(problems, node_member_mark(node, "match"),
 				     "proxy.upstreams.%s.credentials[%zu].match: the same as in "
 				     "an earlier rule",
 				     upstream->name, index);
@@ -197,7 +188,7 @@ static void check_unique_names(const struct config *config, const struct node *u
 		names[n++] = (struct known_name){upstream->name, node->key_mark};
 		for (size_t j = 0; j < upstream->aliases.count; j++)
 			names[n++] = (struct known_name){upstream->aliases.items[j],
-							 member_mark(node, "aliases")};
+							 node_member_mark(node, "aliases")};
 	}
 	qsort(names, n, sizeof(*names), compare_names);
 	for (size_t i = 1; i < n; i++)
@@ -291,7 +282,7 @@ static void check_default_upstream(struct config *config, const struct node *pro
 		return;
 	upstream = find_upstream(config, host, &error);
 	if (!upstream) {
-		problems_add(problems, member_mark(proxy, "defaultUpstream"),
+		problems_add(problems, node_member_mark(proxy, "defaultUpstream"),
 			     "proxy.defaultUpstream: %s", error.message);
 		return;
 	}
@@ -321,7 +312,7 @@ static void check_addresses(const struct config *config, const struct node *http
 			    struct problems *problems)
 {
 	if (addresses_clash(config->http.address, config->http.admin_address))
-		problems_add(problems, member_mark(http, "adminAddress"),
+		problems_add(problems, node_member_mark(http, "adminAddress"),
 			     "http.adminAddress: \"%s\" is taken by http.address, \"%s\"; give it "
 			     "a port of its own",
 			     config->http.admin_address, config->http.address);
@@ -341,4 +332,5 @@ void check_config(struct config *config, const struct node *root, struct problem
 		check_unique_names(config, upstreams, problems);
 	check_default_upstream(config, proxy, problems);
 	check_addresses(config, node_get(root, "http"), problems);
+	check_stores(config, root, problems);
 }

@@ -90,6 +90,42 @@ struct upstream_config {
 	} timeouts;
 };
 
+enum s3_signature { S3_V4, S3_V2 };
+
+/* storage.s3. Keys in files are read by the store, again when they change. */
+struct s3_config {
+	char *endpoint; /* scheme://host[:port] */
+	char *region;
+	char *bucket;
+	char *prefix;
+	bool path_style;
+	enum s3_signature signature;
+	char *access_key;
+	char *access_key_file;
+	char *secret_key;
+	char *secret_key_file;
+	char *session_token_file;
+	char *ca_file;
+	uint64_t part_size; /* bytes */
+	bool redirect;
+};
+
+/* metadata.redis. The password in a file is read for every new connection. */
+struct redis_config {
+	char *address; /* host:port; "" with sentinels */
+	char *username;
+	char *password;
+	char *password_file;
+	unsigned database;
+	struct string_list sentinels; /* host:port each */
+	char *master;
+	struct {
+		bool enabled;
+		char *ca_file;
+		char *server_name;
+	} tls;
+};
+
 /* uploads.checkReferences: what a pushed manifest may name only when the
  * repository has it. */
 enum check_references {
@@ -116,14 +152,28 @@ struct config {
 	} http;
 	struct {
 		char *root_directory; /* storage.filesystem.rootDirectory */
+		bool use_s3; /* storage.s3 is there, and root_directory not looked at */
+		struct s3_config s3;
+		struct {
+			char *directory;
+			uint64_t max_size; /* bytes */
+		} hot_cache;
+		uint64_t max_cache_size; /* bytes; 0: no limit */
 	} storage;
 	struct {
 		char *sqlite_path; /* metadata.sqlite.path */
+		bool use_redis; /* metadata.redis is there, and sqlite_path not looked at */
+		struct redis_config redis;
 	} metadata;
 	struct {
 		int64_t max_age_ms;
 		enum check_references check_references;
 	} uploads;
+	struct {
+		char *advertise_address; /* host:port; "": this replica works alone */
+		char *secret; /* from `secret` or the content of `secretFile` */
+		char *secret_file;
+	} cluster;
 	bool auth_none; /* `auth: none` was written */
 	struct credential_config *credentials;
 	size_t credential_count;

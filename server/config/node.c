@@ -38,6 +38,17 @@ struct node *node_get(const struct node *map, const char *key)
 	return NULL;
 }
 
+struct mark node_member_mark(const struct node *map, const char *key)
+{
+	const struct node *member = node_get(map, key);
+
+	if (member)
+		return member->mark;
+	if (!map)
+		return (struct mark){0};
+	return map->key ? map->key_mark : map->mark;
+}
+
 struct node *node_need(struct node *map, const char *key, struct mark mark)
 {
 	struct node *node = node_get(map, key);

@@ -38,6 +38,9 @@ void node_append(struct node *parent, struct node *item);
 /* The member of a map; NULL when it has none, or when `map` is no map. */
 struct node *node_get(const struct node *map, const char *key);
 
+/* The member's place in the file, or that of the map it is missing from. */
+struct mark node_member_mark(const struct node *map, const char *key);
+
 /* The member of a map, made (a null) when it is not there. */
 struct node *node_need(struct node *map, const char *key, struct mark mark);
 

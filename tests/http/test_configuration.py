@@ -116,17 +116,12 @@ def test_all_mistakes_are_told_at_once(check):
 
 
 NOT_YET = {
-    "s3": {"storage": {"filesystem": None, "s3": {"endpoint": "http://minio:9000"}}},
-    "redis": {"metadata": {"sqlite": None, "redis": {"address": "redis:6379"}}},
     "htpasswd": {"auth": {"htpasswd": {"path": "/etc/breakwater/htpasswd"}}},
     "policies": {"auth": {"policies": []}},
     "tls": {"http": {"tls": {"certificateFile": "/x"}}},
-    "cluster": {"cluster": {"secretFile": "/x"}},
     "access": {"proxy": {"upstreams": {NAME: {"access": "upstream"}}}},
     "dockerConfigFile": {"credentials": {"a": {"dockerConfigFile": "/x"}}},
     "exec": {"credentials": {"a": {"exec": {"command": ["x"]}}}},
-    "hotCache": {"storage": {"hotCache": {"directory": "/x"}}},
-    "maxCacheSize": {"storage": {"maxCacheSize": "1GiB"}},
 }
 
 

@@ -128,11 +128,6 @@ static void capabilities_of_later_versions_are_refused(void **state)
 {
 	static const char *const later[] = {
 		"http: {tls: {certificateFile: \"\"}}",
-		"storage: {s3: {bucket: x}}",
-		"storage: {hotCache: {directory: \"\"}}",
-		"storage: {maxCacheSize: 0}",
-		"metadata: {redis: {address: \"redis:6379\"}}",
-		"cluster: {secretFile: \"\"}",
 		"auth: {htpasswd: {path: /x}}",
 		"auth: {policies: []}",
 		"auth: {groups: {}}",

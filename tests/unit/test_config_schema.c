@@ -73,9 +73,6 @@ static void the_schema_has_nothing_of_later_versions(void **state)
 
 	(void)state;
 	assert_null(AT(root, "http", "tls"));
-	assert_null(AT(root, "storage", "s3"));
-	assert_null(AT(root, "metadata", "redis"));
-	assert_null(AT(root, "cluster"));
 	assert_null(AT(root, "credentials", "*", "exec"));
 	assert_null(AT(root, "proxy", "upstreams", "*", "accessTTL"));
 	assert_int_equal(cJSON_GetArraySize(json_member(
@@ -136,7 +133,7 @@ static void the_markdown_lists_every_supported_key(void **state)
 	assert_non_null(strstr(text, "| `proxy.upstreams.*.manifestTTL` | `10m` | "));
 	assert_non_null(strstr(text, "| `proxy.upstreams.*.allow` | `[\"**\"]` | "));
 	assert_non_null(strstr(text, "| `proxy.upstreams.*.staleOn` | `[network, 5xx, 429]` | "));
-	assert_null(strstr(text, "storage.s3"));
+	assert_null(strstr(text, "auth.htpasswd"));
 	assert_null(strstr(text, "`log`"));
 	buf_release(&buf);
 }
