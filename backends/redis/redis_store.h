@@ -7,11 +7,22 @@
  * carry an *epoch*, which is bound to the server's run_id. A server that is another
  * one than the epoch was made for begins a new epoch, in which nothing is known yet;
  * what the old ones left is removed in the background. So a tag that an older Redis
- * remembers is never believed. redis_keys.h has the layout.
+ * remembers is never believed. redis_keys.h has the layout. The one thing that may be
+ * seen old is a master that was cut off from its sentinels and from us not at all, for
+ * the two seconds until they are asked again.
  *
  * Every command has a deadline of its own. When the server does not answer, or
  * refuses, a breaker opens: commands fail at once (BW_UNAVAILABLE, with retry_after)
- * until a probe, made by one background thread, has succeeded.
+ * until a probe, made by one background thread, has succeeded. What is not certain to
+ * have failed is never sent twice unless that is as good as once.
+ *
+ * What is asked of the server: Redis 6.2 or newer, one master (no Redis Cluster), and
+ * that it takes no keys away one by one: maxmemory-policy noeviction, or a volatile-
+ * one, which only takes what would have been forgotten anyway. With an allkeys- policy
+ * a list may lose its members and still pass for complete (tags, referrers, the
+ * catalog, who links a blob); a single row that is lost is only asked for again. See
+ * `warning` below.
+ * Persistence is not needed. Without CLIENT TRACKING it works as well, unwatched.
  */
 #ifndef BACKENDS_REDIS_REDIS_STORE_H
 #define BACKENDS_REDIS_REDIS_STORE_H
@@ -19,9 +30,14 @@
 #include "backends/coordination.h"
 #include "backends/metadata_store.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#define REDIS_WARNING_SIZE 256
 
 struct redis_options {
+	const char *prefix; /* of every key; NULL: "bw:". For several registries in one Redis */
 	const char *address; /* host:port; not looked at when there are sentinels */
 	const char *const *sentinels; /* host:port each, asked in turn for the master */
 	size_t sentinel_count;
@@ -30,11 +46,12 @@ struct redis_options {
 	const char *password; /* "": none; secret */
 	const char *password_file; /* "": none; read again for every new connection */
 	unsigned database;
-	bool tls; /* BW_UNSUPPORTED where the hiredis at hand has none */
+	bool tls; /* the certificate and its name are verified */
 	const char *tls_ca_file; /* "": the system's */
-	const char *tls_server_name; /* "": the address's host */
+	const char *tls_server_name; /* "": the address's host, or the first sentinel's */
 	int64_t connect_ms; /* 0: 300 */
-	int64_t command_ms; /* 0: 300; of each command, however many are pipelined */
+	int64_t command_ms; /* 0: 300; of a command, or of several sent together, with all
+			     * it waits for: a free connection, a new one, the answer */
 	unsigned max_connections; /* 0: 64; who finds none free waits within its deadline */
 };
 
@@ -45,5 +62,16 @@ struct redis_options {
 enum status redis_store_new(const struct redis_options *options,
 			    struct metadata_store **ret_metadata,
 			    struct coordination **ret_coordination, struct error *error);
+
+/* How it is now: for a log line at each turn, metrics, readiness. */
+struct redis_status {
+	bool connected;
+	bool watched; /* changes of others are heard at once */
+	uint64_t sessions; /* grows with every server or epoch that was found */
+	char address[64]; /* of the last server found: ip:port */
+	char version[64];
+	char warning[REDIS_WARNING_SIZE]; /* what an operator should mend; "": nothing */
+};
+void redis_store_status(struct metadata_store *metadata, struct redis_status *ret);
 
 #endif

@@ -12,6 +12,7 @@
 #include "backends/mem/mem_metadata_store.h"
 #include "backends/sqlite/sqlite_store.h"
 #include "server/base/memory.h"
+#include "tests/support/redis_stores.h"
 #include "tests/support/support.h"
 
 #include <string.h>
@@ -53,11 +54,18 @@ static inline struct metadata_store *open_faulty_sqlite(const char *scratch)
 	return faulty_metadata_store_new(open_sqlite(scratch), &plan);
 }
 
+static inline struct metadata_store *open_redis(const char *scratch)
+{
+	(void)scratch;
+	return redis_stores_open().metadata;
+}
+
 static const struct metadata_store_kind metadata_store_kinds[] = {
 	{"memory", open_memory},
 	{"sqlite", open_sqlite},
 	{"metered sqlite", open_metered_sqlite},
 	{"faulty sqlite", open_faulty_sqlite},
+	{"redis", open_redis},
 };
 
 struct metadata_fixture {

@@ -1,0 +1,199 @@
+/*
+ * What others have changed, by Redis' client-side caching over RESP2: one connection
+ * subscribes to a channel, another one (the supervisor's) has the server send the names
+ * of changed keys there. In BCAST mode the server keeps no list of who read what.
+ */
+#include "backends/redis/redis_call.h"
+
+#include "server/base/memory.h"
+#include "server/base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANNEL "__redis__:invalidate"
+
+/* The rows that callers keep copies of. */
+enum watched { WATCHED_TAG, WATCHED_MANIFEST, WATCHED_LISTED, WATCHED_COUNT };
+static const char *const kinds[WATCHED_COUNT] = {KEY_TAG, KEY_MANIFEST, KEY_LISTED};
+
+static char *prefix_of(const struct redis *redis, enum watched what, const char *epoch)
+{
+	return xasprintf("%s%s:{%s:", redis->settings.prefix, kinds[what], epoch);
+}
+
+/* The server says no: an older one, or a managed one that has not all commands. */
+static enum status refused(const redisReply *reply, struct error *error)
+{
+	return error_set(error, BW_UNSUPPORTED, "Redis does not tell of changes: %.160s",
+			 reply->str);
+}
+
+static enum status expect_no_error(enum status status, redisReply *reply, struct error *error)
+{
+	if (!status && reply->type == REDIS_REPLY_ERROR)
+		status = refused(reply, error);
+	if (reply)
+		freeReplyObject(reply);
+	return status;
+}
+
+static enum status subscribe(struct redis_stream *stream, deadline_ms deadline, char ret_id[24],
+			     struct error *error)
+{
+	redisReply *reply = NULL;
+	enum status status = REDIS_ASK(stream, deadline, &reply, error, "CLIENT", "ID");
+
+	if (!status)
+		snprintf(ret_id, 24, "%lld", (long long)redis_reply_integer(reply));
+	status = expect_no_error(status, reply, error);
+	if (status)
+		return status;
+	reply = NULL;
+	status = REDIS_ASK(stream, deadline, &reply, error, "SUBSCRIBE", CHANNEL);
+	return expect_no_error(status, reply, error);
+}
+
+static enum status track(const struct redis *redis, struct redis_stream *control, const char *id,
+			 const char *epoch, deadline_ms deadline, struct error *error)
+{
+	char *prefixes[WATCHED_COUNT];
+	redisReply *reply = NULL;
+	enum status status;
+
+	for (int i = 0; i < WATCHED_COUNT; i++)
+		prefixes[i] = prefix_of(redis, (enum watched)i, epoch);
+	status = REDIS_ASK(control, deadline, &reply, error, "CLIENT", "TRACKING", "ON", "REDIRECT",
+			   id, "BCAST", "PREFIX", prefixes[WATCHED_TAG], "PREFIX",
+			   prefixes[WATCHED_MANIFEST], "PREFIX", prefixes[WATCHED_LISTED]);
+	for (int i = 0; i < WATCHED_COUNT; i++)
+		free(prefixes[i]);
+	return expect_no_error(status, reply, error);
+}
+
+enum status redis_watch_begin(struct redis *redis, struct redis_watch *watch,
+			      const struct redis_peer *peer, const char *epoch,
+			      struct redis_stream *control, struct error *error)
+{
+	deadline_ms deadline = deadline_in(redis->settings.connect_ms);
+	struct redis_identity identity;
+	char id[24];
+	enum status status =
+		redis_stream_open(peer, redis->settings.tls, deadline, &watch->stream, error);
+
+	str_copy(watch->epoch, sizeof(watch->epoch), epoch);
+	if (!status)
+		status = redis_greet(&redis->settings, watch->stream, false, deadline, &identity,
+				     error);
+	if (!status)
+		status = subscribe(watch->stream, deadline, id, error);
+	if (!status)
+		status = track(redis, control, id, epoch, deadline, error);
+	if (status)
+		redis_watch_end(watch);
+	return status;
+}
+
+void redis_watch_end(struct redis_watch *watch)
+{
+	redis_stream_free(watch->stream);
+	watch->stream = NULL;
+}
+
+void redis_tell_lost(struct redis *redis)
+{
+	pthread_mutex_lock(&redis->watch_lock);
+	if (redis->has_watcher && redis->watcher.lost)
+		redis->watcher.lost(redis->watcher.context);
+	pthread_mutex_unlock(&redis->watch_lock);
+}
+
+static void tell_row(struct redis *redis, enum watched what, const char *repository,
+		     const char *name)
+{
+	const struct metadata_watcher *watcher = &redis->watcher;
+	struct digest digest;
+
+	pthread_mutex_lock(&redis->watch_lock);
+	if (!redis->has_watcher)
+		;
+	else if (what == WATCHED_TAG)
+		watcher->tag_changed(watcher->context, repository, name);
+	else if (digest_parse(name, strlen(name), &digest))
+		watcher->digest_changed(watcher->context, repository, &digest);
+	pthread_mutex_unlock(&redis->watch_lock);
+}
+
+/* "<prefix>t:{<epoch>:<repository>}:<tag>" */
+static void tell_key(struct redis *redis, const struct redis_watch *watch, const char *key)
+{
+	for (int i = 0; i < WATCHED_COUNT; i++) {
+		char *prefix = prefix_of(redis, (enum watched)i, watch->epoch);
+		bool ours = str_starts_with(key, prefix);
+		const char *repository = key + strlen(prefix);
+		const char *end = ours ? strstr(repository, "}:") : NULL;
+
+		free(prefix);
+		if (end) {
+			char *name = xstrndup(repository, (size_t)(end - repository));
+
+			tell_row(redis, (enum watched)i, name, end + 2);
+			free(name);
+			return;
+		}
+	}
+}
+
+/* ["message", CHANNEL, [key, ...]]; nil instead of the keys: all of them. */
+static void tell_message(struct redis *redis, const struct redis_watch *watch,
+			 const redisReply *message)
+{
+	const redisReply *keys;
+
+	if (message->type != REDIS_REPLY_ARRAY || message->elements != 3 ||
+	    !redis_reply_is_string(message->element[0]) ||
+	    strcmp(message->element[0]->str, "message") != 0)
+		return;
+	keys = message->element[2];
+	if (keys->type != REDIS_REPLY_ARRAY) {
+		redis_tell_lost(redis);
+		return;
+	}
+	for (size_t i = 0; i < keys->elements; i++)
+		if (redis_reply_is_string(keys->element[i]))
+			tell_key(redis, watch, keys->element[i]->str);
+}
+
+enum status redis_watch_hear(struct redis *redis, struct redis_watch *watch, struct error *error)
+{
+	for (;;) {
+		redisReply *message = NULL;
+		enum status status = redis_stream_poll(watch->stream, &message, error);
+
+		if (status || !message)
+			return status;
+		tell_message(redis, watch, message);
+		freeReplyObject(message);
+	}
+}
+
+/* Messages may come before the answer. */
+enum status redis_watch_ping(struct redis *redis, struct redis_watch *watch, struct error *error)
+{
+	deadline_ms deadline = deadline_in(redis->settings.command_ms);
+	redisReply *reply = NULL;
+	enum status status = REDIS_ASK(watch->stream, deadline, &reply, error, "PING");
+
+	while (!status) {
+		bool pong = reply->type != REDIS_REPLY_ARRAY || reply->elements != 3;
+
+		if (!pong)
+			tell_message(redis, watch, reply);
+		freeReplyObject(reply);
+		reply = NULL;
+		if (pong)
+			return BW_OK;
+		status = redis_stream_receive(watch->stream, deadline, &reply, error);
+	}
+	return status;
+}
