@@ -46,6 +46,18 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_FILLS_IN_FLIGHT,      "registry_proxy_fills_in_flight",         METRIC_GAUGE,     "", "", "",                      "Blobs being fetched now.") \
 	X(M_FILLS,                "registry_proxy_fills_total",             METRIC_COUNTER,   "upstream", "result", "",        "Fills ended, by result (stored, or the kind of failure).") \
 	X(M_FILL_RESUMES,         "registry_proxy_fill_resumes_total",      METRIC_COUNTER,   "upstream", "", "",              "Broken upstream reads continued with Range.") \
+	X(M_HOT_CACHE_BYTES,      "registry_hot_cache_bytes",               METRIC_GAUGE,     "", "", "",                      "Bytes of blobs on the local disk in front of the object store.") \
+	X(M_HOT_CACHE_HITS,       "registry_hot_cache_hits_total",          METRIC_COUNTER,   "", "", "",                      "Blobs opened from the hot cache.") \
+	X(M_HOT_CACHE_MISSES,     "registry_hot_cache_misses_total",        METRIC_COUNTER,   "", "", "",                      "Blobs that the hot cache did not have.") \
+	X(M_HOT_CACHE_ADMITTED,   "registry_hot_cache_admitted_total",      METRIC_COUNTER,   "", "", "",                      "Blobs that the hot cache took.") \
+	X(M_HOT_CACHE_REJECTED,   "registry_hot_cache_rejected_total",      METRIC_COUNTER,   "", "", "",                      "Blobs that left the hot cache, or never entered, because others are asked for more often or the disk failed.") \
+	X(M_HOT_CACHE_BYPASS,     "registry_hot_cache_bypass",              METRIC_GAUGE,     "", "", "",                      "1 while the local disk cannot be written and is left alone.") \
+	X(M_SPOOL_MEMORY_BYTES,   "registry_spool_memory_bytes",            METRIC_GAUGE,     "", "", "",                      "Bytes of blobs on their way in that are in memory because the local disk cannot be written.") \
+	X(M_STORE_FILLS,          "registry_storage_fills_total",           METRIC_COUNTER,   "result", "", "",                "Stored blobs read from a remote object store for all who waited, by result (verified, or the kind of failure).") \
+	X(M_CLUSTER_REPLICAS,     "registry_cluster_replicas",              METRIC_GAUGE,     "", "", "",                      "Replicas that live, this one among them; shares of maxConnections go by it.") \
+	X(M_CLUSTER_FOLLOWED,     "registry_cluster_fills_followed_total",  METRIC_COUNTER,   "result", "", "",                "Reads of a blob from the replica that fetches it, by result (whole, or what ended them).") \
+	X(M_CLUSTER_TAKEOVERS,    "registry_cluster_takeovers_total",       METRIC_COUNTER,   "", "", "",                      "Fetches gone on with here after the replica that ran them was gone.") \
+	X(M_CLUSTER_LEASES_LOST,  "registry_cluster_leases_lost_total",     METRIC_COUNTER,   "", "", "",                      "Fetches whose lease was lost while they ran; another replica may have fetched the same.") \
 	X(M_STORAGE_SECONDS,      "registry_storage_action_seconds",        METRIC_HISTOGRAM, "store", "action", "",           "Time of each action on a store.") \
 	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
 	X(M_UPLOADS_EXPIRED,      "registry_uploads_expired_total",         METRIC_COUNTER,   "", "", "",                      "Abandoned uploads removed.") \

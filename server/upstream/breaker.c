@@ -7,6 +7,8 @@
 #define PAUSE_LONGEST_MS 30000
 /* How soon to look again while another ask finds out how the upstream is. */
 #define PROBE_WAIT_MS 1000
+/* Times that another replica told are inexact by what the telling took. */
+#define TOLD_SLACK_MS 100
 
 void breaker_init(struct breaker *breaker)
 {
@@ -38,16 +40,30 @@ bool breaker_admit(struct breaker *breaker, int64_t *ret_wait_ms)
 	return wait == 0;
 }
 
+/* With the lock held. */
+static void close_at(struct breaker *breaker, int64_t now)
+{
+	breaker->failures = 0;
+	breaker->open_until_ms = 0;
+	breaker->pause_ms = 0;
+	breaker->open_heeded = false;
+	breaker->changed_ms = now;
+}
+
 bool breaker_report_success(struct breaker *breaker)
 {
+	int64_t now = clock_monotonic_ms();
 	bool was_open;
 
 	pthread_mutex_lock(&breaker->lock);
 	was_open = breaker->open_until_ms != 0;
 	breaker->failures = 0;
-	breaker->open_until_ms = 0;
-	breaker->pause_ms = 0;
+	breaker->succeeded_ms = now;
 	breaker->probing = false;
+	if (was_open) {
+		close_at(breaker, now);
+		breaker->ever = true;
+	}
 	pthread_mutex_unlock(&breaker->lock);
 	return was_open;
 }
@@ -76,6 +92,9 @@ bool breaker_report_failure(struct breaker *breaker)
 
 		breaker->pause_ms = pause < PAUSE_LONGEST_MS ? pause : PAUSE_LONGEST_MS;
 		breaker->open_until_ms = now + with_jitter(breaker->pause_ms);
+		breaker->open_heeded = false;
+		breaker->changed_ms = now;
+		breaker->ever = true;
 	}
 	is_open = breaker->open_until_ms != 0;
 	breaker->probing = false;
@@ -90,8 +109,11 @@ bool breaker_report_throttled(struct breaker *breaker, int64_t pause_ms)
 
 	pthread_mutex_lock(&breaker->lock);
 	was_throttled = clock_monotonic_ms() < breaker->throttled_until_ms;
-	if (until > breaker->throttled_until_ms)
+	if (until > breaker->throttled_until_ms) {
 		breaker->throttled_until_ms = until;
+		breaker->throttle_heeded = false;
+		breaker->ever = true;
+	}
 	breaker->probing = false;
 	pthread_mutex_unlock(&breaker->lock);
 	return !was_throttled;
@@ -112,4 +134,64 @@ bool breaker_is_open(struct breaker *breaker)
 	open = breaker->open_until_ms != 0;
 	pthread_mutex_unlock(&breaker->lock);
 	return open;
+}
+
+static int64_t left_ms(int64_t until_ms, int64_t now)
+{
+	return until_ms > now ? until_ms - now : 0;
+}
+
+void breaker_tell(struct breaker *breaker, struct breaker_verdict *ret)
+{
+	int64_t now = clock_monotonic_ms();
+
+	pthread_mutex_lock(&breaker->lock);
+	*ret = (struct breaker_verdict){.ever = breaker->ever};
+	if (!breaker->open_heeded) {
+		ret->open_ms = left_ms(breaker->open_until_ms, now);
+		ret->changed_ago_ms = now - breaker->changed_ms;
+	}
+	if (!breaker->throttle_heeded)
+		ret->throttled_ms = left_ms(breaker->throttled_until_ms, now);
+	pthread_mutex_unlock(&breaker->lock);
+}
+
+/* With the lock held. */
+static void heed_open(struct breaker *breaker, int64_t until_ms, int64_t changed_ms)
+{
+	if (!breaker->open_until_ms && changed_ms > breaker->succeeded_ms) {
+		breaker->failures = BREAKER_FAILURES;
+		breaker->pause_ms = PAUSE_FIRST_MS;
+		breaker->open_until_ms = until_ms;
+		breaker->open_heeded = true;
+		breaker->changed_ms = changed_ms;
+	} else if (breaker->open_heeded && !breaker->probing &&
+		   until_ms > breaker->open_until_ms + TOLD_SLACK_MS) {
+		breaker->open_until_ms = until_ms;
+		breaker->changed_ms = changed_ms;
+	}
+}
+
+bool breaker_heed(struct breaker *breaker, const struct breaker_verdict *verdict)
+{
+	int64_t now = clock_monotonic_ms();
+	int64_t changed_ms = now - verdict->changed_ago_ms;
+	int64_t throttled_until_ms = now + verdict->throttled_ms;
+	bool was_paused, is_paused;
+
+	pthread_mutex_lock(&breaker->lock);
+	was_paused = breaker->open_until_ms || now < breaker->throttled_until_ms;
+	if (verdict->open_ms > 0)
+		heed_open(breaker, now + verdict->open_ms, changed_ms);
+	else if (breaker->open_heeded && !breaker->probing &&
+		 changed_ms > breaker->changed_ms + TOLD_SLACK_MS)
+		close_at(breaker, changed_ms);
+	if (verdict->throttled_ms > 0 &&
+	    throttled_until_ms > breaker->throttled_until_ms + TOLD_SLACK_MS) {
+		breaker->throttled_until_ms = throttled_until_ms;
+		breaker->throttle_heeded = true;
+	}
+	is_paused = breaker->open_until_ms || now < breaker->throttled_until_ms;
+	pthread_mutex_unlock(&breaker->lock);
+	return is_paused && !was_paused;
 }

@@ -10,6 +10,10 @@
  * Only failures that say the upstream is ill count: network, timeouts, 5xx. A
  * 404 or 401 is an answer. 429 pauses for its Retry-After without counting, and
  * the success of another ask does not end that pause.
+ *
+ * Other replicas' breakers may be heeded: OPEN is OPEN whoever found out, and is
+ * probed here like our own. What was heeded is not told on, and a good answer that
+ * is newer than another's failures outweighs them: his network may be what is ill.
  */
 #ifndef UPSTREAM_BREAKER_H
 #define UPSTREAM_BREAKER_H
@@ -27,6 +31,19 @@ struct breaker {
 	int64_t pause_ms;
 	int64_t throttled_until_ms; /* monotonic */
 	bool probing; /* the one ask of HALF_OPEN is under way */
+	int64_t changed_ms; /* monotonic: when it was last opened or closed */
+	int64_t succeeded_ms; /* monotonic: of the last good answer */
+	bool ever; /* opened, throttled or closed by what was found out here */
+	bool open_heeded; /* it is open because others said so */
+	bool throttle_heeded; /* likewise throttled */
+};
+
+/* How a breaker stands, to be told to other replicas. */
+struct breaker_verdict {
+	bool ever; /* there is something to tell */
+	int64_t open_ms; /* for how long it stays open; 0: CLOSED or HALF_OPEN */
+	int64_t changed_ago_ms; /* when it was last opened or closed */
+	int64_t throttled_ms; /* for how long */
 };
 
 void breaker_init(struct breaker *breaker);
@@ -46,5 +63,11 @@ bool breaker_report_throttled(struct breaker *breaker, int64_t pause_ms);
 void breaker_report_nothing(struct breaker *breaker);
 /* OPEN or HALF_OPEN; being throttled is neither. */
 bool breaker_is_open(struct breaker *breaker);
+
+/* What was found out here. */
+void breaker_tell(struct breaker *breaker, struct breaker_verdict *ret);
+/* What another replica found out. True when it keeps us from asking, and nothing
+ * did before. */
+bool breaker_heed(struct breaker *breaker, const struct breaker_verdict *verdict);
 
 #endif

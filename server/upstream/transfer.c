@@ -364,6 +364,8 @@ static CURLcode set_connection_options(CURL *curl, const struct transfer_options
 	SET(CURLOPT_SSL_VERIFYPEER, verify);
 	SET(CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
 	SET(CURLOPT_CA_CACHE_TIMEOUT, CA_FILE_KEPT_S);
+	if (options->direct)
+		SET(CURLOPT_PROXY, "");
 	if (options->ca_file)
 		SET(CURLOPT_CAINFO, options->ca_file);
 	return code;

@@ -30,6 +30,7 @@ struct transfer_options {
 	int64_t first_byte_ms; /* from the request sent to the status line */
 	int64_t stall_ms; /* no body byte for this long */
 	unsigned max_idle; /* handles kept */
+	bool direct; /* through no proxy, whatever the environment says */
 };
 
 struct transfer_pool *transfer_pool_new(const struct transfer_options *options);
@@ -48,6 +49,7 @@ struct transfer_headers {
 	char *content_range;
 	char *retry_after;
 	char *ratelimit_remaining;
+	char *replica_answer; /* X-Breakwater-Answer (server/cluster/request.h) */
 	char *www_authenticate[TRANSFER_MAX_CHALLENGES]; /* in order; NULL after the last */
 	bool has_content_length;
 	uint64_t content_length;

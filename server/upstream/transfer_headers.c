@@ -22,6 +22,7 @@ static const struct {
 	{"content-range", offsetof(struct transfer_headers, content_range)},
 	{"retry-after", offsetof(struct transfer_headers, retry_after)},
 	{"ratelimit-remaining", offsetof(struct transfer_headers, ratelimit_remaining)},
+	{"x-breakwater-answer", offsetof(struct transfer_headers, replica_answer)},
 };
 
 static char **kept_field(struct transfer_headers *headers, size_t index)

@@ -76,8 +76,8 @@ static void note_ratelimit(const struct exchange *exchange)
 
 	if (!value || exchange->away || !str_parse_u64(value, strcspn(value, ";, "), &remaining))
 		return;
-	metric_set(M_UPSTREAM_RATELIMIT, remaining, exchange->ask->upstream->config->name,
-		   exchange->ask->account->name);
+	upstream_note_remaining(exchange->ask->upstream->state, exchange->ask->account, remaining,
+				clock_monotonic_ms(), false);
 }
 
 static bool is_cancelled(const struct ask *ask)

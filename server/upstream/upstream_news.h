@@ -18,10 +18,8 @@ struct upstream_news {
 	char upstream[UPSTREAM_NEWS_NAME_SIZE];
 	char credential[UPSTREAM_NEWS_NAME_SIZE]; /* its name */
 	unsigned mirror; /* which of the upstream's urls, from 0 */
-	/* The breaker: 0 when it is closed. Otherwise for how long it stays open, and
-	 * how long ago it was opened. */
-	int64_t open_ms;
-	int64_t opened_ago_ms;
+	int64_t open_ms; /* for how long the breaker stays open; 0: it lets asks through */
+	int64_t changed_ago_ms; /* when it was last opened or closed */
 	int64_t throttled_ms; /* 429: for how long not to ask; 0: ask */
 	bool has_remaining; /* as a ratelimit-remaining said... */
 	uint64_t remaining;

@@ -9,6 +9,7 @@
  *   upstream_exchange.c  at one mirror: challenge, redirects, the answer's meaning
  *   upstream_authorize.c challenges answered, and whom a credential may meet
  *   upstream_{manifest,blob,document}.c  the asks there are
+ *   upstream_news.c      what other replicas should know
  *
  * Locks: each is a leaf but for upstream_state's, under which a breaker's may
  * be taken. None is held over a request.
@@ -23,6 +24,7 @@
 #include "server/upstream/token.h"
 #include "server/upstream/transfer.h"
 #include "server/upstream/upstream.h"
+#include "server/upstream/upstream_news.h"
 #include "server/upstream/url.h"
 
 #include <pthread.h>
@@ -40,6 +42,9 @@ struct standing {
 struct account {
 	struct account *next;
 	char *name;
+	_Atomic uint64_t remaining; /* as its last ratelimit-remaining said */
+	_Atomic int64_t remaining_at_ms; /* monotonic, of that; 0: there was none */
+	_Atomic bool remaining_heeded; /* another replica read it */
 	struct standing standings[]; /* one for each mirror */
 };
 
@@ -80,6 +85,13 @@ bool upstream_state_fits(const struct upstream_state *state, const struct upstre
 struct account *upstream_state_account(struct upstream_state *state, const char *name);
 /* Is some credential kept by its breakers from every mirror? */
 bool upstream_state_is_paused(struct upstream_state *state);
+
+/* upstream_news.c: what this state's accounts found out, and what others did. */
+void upstream_state_tell(struct upstream_state *state, upstream_news_fn fn, void *context);
+void upstream_state_heed(struct upstream_state *state, const struct upstream_news *news);
+/* A rate limit was read, here or (`heeded`) by another replica. */
+void upstream_note_remaining(const struct upstream_state *state, struct account *account,
+			     uint64_t remaining, int64_t read_at_ms, bool heeded);
 
 /* Whose credential a repository uses; *ret_credential NULL: anonymous. */
 struct account *upstream_account(const struct upstream *upstream, const char *repository,

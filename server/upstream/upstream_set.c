@@ -167,3 +167,17 @@ unsigned upstream_max_connections(const struct upstream *upstream)
 {
 	return upstream->config->max_connections;
 }
+
+void upstream_set_tell(struct upstream_set *set, upstream_news_fn fn, void *context)
+{
+	for (size_t i = 0; i < set->count; i++)
+		upstream_state_tell(set->upstreams[i].state, fn, context);
+}
+
+void upstream_set_heed(struct upstream_set *set, const struct upstream_news *news)
+{
+	struct upstream *upstream = upstream_set_find(set, news->upstream);
+
+	if (upstream)
+		upstream_state_heed(upstream->state, news);
+}

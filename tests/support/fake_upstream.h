@@ -11,6 +11,7 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
 #include "server/upstream/upstream.h"
+#include "server/upstream/upstream_news.h"
 #include "tests/support/gate.h"
 
 #include <stdlib.h>
@@ -171,6 +172,21 @@ static inline enum status fake_failure(const struct upstream *upstream,
 	if (error)
 		error->http_status = reply->http_status;
 	return reply->status;
+}
+
+/* ---- upstream_news.h ---- */
+
+void upstream_set_tell(struct upstream_set *set, upstream_news_fn fn, void *context)
+{
+	(void)set;
+	(void)fn;
+	(void)context;
+}
+
+void upstream_set_heed(struct upstream_set *set, const struct upstream_news *news)
+{
+	(void)set;
+	(void)news;
 }
 
 /* ---- upstream.h ---- */
