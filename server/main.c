@@ -1,10 +1,6 @@
 /*
- * The program: its commands, and the one place that says which implementations
- * of the stores there are.
+ * The program: its commands, and how the parts of a server are put together.
  */
-#include "backends/decorators/metered_store.h"
-#include "backends/fs/fs_store.h"
-#include "backends/sqlite/sqlite_store.h"
 #include "server/base/buf.h"
 #include "server/base/log.h"
 #include "server/base/memory.h"
@@ -19,50 +15,10 @@
 #include "server/http/supervise.h"
 #include "server/maintenance/background.h"
 #include "server/registry/registry.h"
+#include "server/stores.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
-
-/* What the server and the commands that look after its stores have in common. */
-struct stores {
-	struct object_store *objects;
-	struct metadata_store *metadata;
-	struct content *content;
-};
-
-static void stores_release(struct stores *stores)
-{
-	content_free(stores->content);
-	metadata_store_free(stores->metadata);
-	object_store_free(stores->objects);
-}
-
-/* `open_objects`: as their owner, or beside it. What was opened before a failure is
- * the caller's to release all the same. */
-static enum status stores_open(struct stores *stores, const struct config *config,
-			       enum status (*open_objects)(const char *root,
-							   struct object_store **ret_store,
-							   struct error *error),
-			       struct error *error)
-{
-	struct object_store *objects;
-	struct metadata_store *metadata;
-	bool rebuilt = false;
-	enum status status = open_objects(config->storage.root_directory, &objects, error);
-
-	if (status != BW_OK)
-		return status;
-	stores->objects = metered_object_store_new(objects);
-	status = sqlite_store_new(config->metadata.sqlite_path, &metadata, &rebuilt, error);
-	if (status != BW_OK)
-		return status;
-	stores->metadata = metered_metadata_store_new(metadata);
-	if (rebuilt)
-		log_event(LOG_WARNING, "the index was damaged and is begun anew; it is rebuilt",
-			  LOG_S("path", config->metadata.sqlite_path));
-	stores->content = content_new(stores->objects, stores->metadata);
-	return BW_OK;
-}
 
 /* All that serves, from the bottom up. */
 struct service {
@@ -82,6 +38,31 @@ static void service_release(struct service *service)
 	stores_release(&service->stores);
 }
 
+/* Where blobs wait on their way in: beside what they become, so that a rename will do. */
+static enum status start_cache(struct service *service, const struct config *config,
+			       struct error *error)
+{
+	const struct stores *stores = &service->stores;
+	const char *folder = stores->remote ? config->storage.hot_cache.directory
+					    : config->storage.root_directory;
+	char *spool = xasprintf("%s/spool", folder);
+	char *hot = xasprintf("%s/blobs", folder);
+	bool is_hot = stores->remote && config->storage.hot_cache.max_size > 0;
+	const struct cache_options options = {
+		.content = stores->content,
+		.spool_directory = spool,
+		.remote_objects = stores->remote,
+		.hot_directory = is_hot ? hot : NULL,
+		.hot_max = config->storage.hot_cache.max_size,
+		.redirect = stores->remote && config->storage.s3.redirect,
+	};
+	enum status status = cache_new(&options, &service->cache, error);
+
+	free(spool);
+	free(hot);
+	return status;
+}
+
 static enum status service_start(struct service *service, struct config *config,
 				 struct error *error)
 {
@@ -92,16 +73,10 @@ static enum status service_start(struct service *service, struct config *config,
 		.external_url = config->http.external_url,
 	};
 	struct stores *stores = &service->stores;
-	enum status status = stores_open(stores, config, fs_store_new, error);
-	char *spool;
+	enum status status = stores_open(stores, config, true, error);
 
-	if (status != BW_OK)
-		return status;
-	spool = xasprintf("%s/spool", config->storage.root_directory);
-	status = cache_new(
-		&(struct cache_options){.content = stores->content, .spool_directory = spool},
-		&service->cache, error);
-	free(spool);
+	if (status == BW_OK)
+		status = start_cache(service, config, error);
 	if (status != BW_OK)
 		return status;
 	service->registry = registry_new(stores->content, service->cache, config);
@@ -126,24 +101,6 @@ static void raise_file_limit(const struct config *config)
 			  LOG_I("limit", limit.rlim_cur), LOG_I("wanted", wanted));
 }
 
-/* "./data" says little to somebody who did not start it. */
-static char *absolute(const char *path)
-{
-	char *resolved = realpath(path, NULL);
-
-	return resolved ? resolved : xstrdup(path);
-}
-
-static void log_stores(const struct config *config)
-{
-	char *root = absolute(config->storage.root_directory);
-	char *index = absolute(config->metadata.sqlite_path);
-
-	log_event(LOG_INFO, "stores", LOG_S("filesystem", root), LOG_S("sqlite", index));
-	free(root);
-	free(index);
-}
-
 /* What is served where, which upstreams, which stores, who may pull and push. */
 static void log_start(const struct service *service, const struct config *config)
 {
@@ -162,7 +119,7 @@ static void log_start(const struct service *service, const struct config *config
 		  LOG_S("config", config->source));
 	log_event(LOG_INFO, "upstreams", LOG_S("names", buf_string(&names)),
 		  LOG_S("default", config->proxy.default_upstream));
-	log_stores(config);
+	stores_log(config);
 	log_event(LOG_INFO, "access", LOG_S("pull", everybody), LOG_S("push", everybody));
 	buf_release(&names);
 }
@@ -245,7 +202,7 @@ static int run_beside(const struct invocation *invocation,
 	log_configure(config->log.level, config->log.format);
 	code = EXIT_FAILED;
 	if (maintain_may_open(invocation, config)) {
-		if (stores_open(&stores, config, fs_store_open_guest, &error) == BW_OK)
+		if (stores_open(&stores, config, false, &error) == BW_OK)
 			code = work(&options, config, stores.content);
 		else
 			terminal_error("%s: %s", invocation->command->name, error.message);

@@ -93,7 +93,7 @@ static bool has_server(const char *root)
  * would lack that, and be taken for complete by the next server. */
 static bool index_deleted_in_use(const struct config *config)
 {
-	return access(config->metadata.sqlite_path, F_OK) < 0 && errno == ENOENT &&
+	return !config->metadata.use_redis && access(config->metadata.sqlite_path, F_OK) < 0 && errno == ENOENT &&
 	       has_server(config->storage.root_directory);
 }
 
@@ -103,6 +103,8 @@ bool maintain_may_open(const struct invocation *invocation, const struct config 
 	struct stat folder;
 	uid_t owner = 0;
 
+	if (config->storage.use_s3)
+		return true;
 	if (stat(root, &folder) < 0) {
 		char *here = getcwd(NULL, 0);
 
