@@ -164,17 +164,28 @@ static enum status overtaken_too_often(const char *repository, struct error *err
 			 "a blob of \"%s\" is removed as fast as it is linked", repository);
 }
 
+/* Where the bytes of a blob come from: one of the three. */
+struct origin_of_bytes {
+	const void *bytes; /* `size` of them */
+	struct object_writer *writer; /* all written to; NULL when it is used up */
+	const char *upload; /* its parts */
+	const struct object_part *parts;
+	size_t count;
+};
+
 /* An object of another size is not what its name says, and the store would keep it.
- * For all who refer to it, no bytes are better than bad ones. */
+ * For all who refer to it, no bytes are better than bad ones. *ret_there: it is there,
+ * and right as far as that goes. */
 static enum status remove_damaged(struct content *content, const struct listed_content *link,
-				  struct error *error)
+				  bool *ret_there, struct error *error)
 {
 	struct object_info info;
 	struct error trouble = {0};
 	char key[KEY_SIZE];
 	enum status status = stat_bytes(content, &link->digest, &info, &trouble);
 
-	if (status == BW_ABSENT || (status == BW_OK && info.size == link->size))
+	*ret_there = status == BW_OK && info.size == link->size;
+	if (status == BW_ABSENT || *ret_there)
 		return BW_OK;
 	if (status == BW_OK) {
 		key_of_blob(key, &link->digest);
@@ -185,36 +196,129 @@ static enum status remove_damaged(struct content *content, const struct listed_c
 	return status;
 }
 
+/* Only the writer's first use has bytes to give. */
+static enum status commit_writer(struct origin_of_bytes *origin, struct error *error)
+{
+	struct object_writer *writer = origin->writer;
+	enum status status;
+
+	origin->writer = NULL;
+	if (writer)
+		return object_commit(writer, error);
+	status = error_set(error, BW_UNAVAILABLE,
+			   "the blob was removed while it was linked; push it again");
+	if (error)
+		error->retry_after = 1;
+	return status;
+}
+
+/* What is there already is kept: it may be an object of which a store knows more than
+ * its bytes. Then nothing durable follows the link, which has to be so itself. */
+static enum status store_bytes(struct content *content, const char *repository,
+			       const struct listed_content *link, struct origin_of_bytes *origin,
+			       bool there, struct error *error)
+{
+	struct error trouble = {0};
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_blob(key, &link->digest);
+	if (origin->upload)
+		return object_parts_commit(content->objects, origin->upload, origin->parts,
+					   origin->count, key, error);
+	if (there)
+		status = BW_CONFLICT;
+	else if (origin->bytes)
+		status = object_put(content->objects, key, origin->bytes, (size_t)link->size,
+				    PUT_IF_ABSENT, &trouble);
+	else
+		status = commit_writer(origin, &trouble);
+	if (status == BW_CONFLICT)
+		return store_link(content, repository, link, PUT_REPLACE, error);
+	if (status != BW_OK && error)
+		*error = trouble;
+	return status;
+}
+
+static enum status push_once(struct content *content, const char *repository,
+			     const struct listed_content *link, struct origin_of_bytes *origin,
+			     bool *ret_overtaken, struct error *error)
+{
+	/* A large one takes long to become a blob, and the link should be seen before
+	 * that; what a flush of its own costs is nothing beside it. */
+	enum put_mode mode = link->size > LARGE_BYTES ? PUT_REPLACE : PUT_REPLACE_SOON;
+	bool there = false;
+	enum status status = store_link(content, repository, link, mode, error);
+
+	if (status == BW_OK)
+		status = references_settle(content, &link->digest, 1, error);
+	if (status == BW_OK)
+		status = remove_damaged(content, link, &there, error);
+	if (status == BW_OK)
+		status = store_bytes(content, repository, link, origin, there, error);
+	if (status == BW_OK)
+		status = secure_bytes(content, repository, &link->digest, ret_overtaken, error);
+	if (status == BW_OK && !*ret_overtaken)
+		status = index_link(content, repository, link, ret_overtaken, error);
+	return status;
+}
+
+static enum status push_blob(struct content *content, const char *repository,
+			     const struct listed_content *link, struct origin_of_bytes *origin,
+			     struct error *error)
+{
+	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
+		bool overtaken = false;
+		enum status status =
+			push_once(content, repository, link, origin, &overtaken, error);
+
+		if (!overtaken)
+			return status;
+	}
+	return overtaken_too_often(repository, error);
+}
+
 enum status content_push_blob(struct content *content, const char *repository,
 			      const struct digest *digest, uint64_t size, const char *upload,
 			      const struct object_part *parts, size_t count, struct error *error)
 {
 	struct listed_content link = {.digest = *digest, .size = size};
-	/* A large one takes long to become a blob, and the link should be seen before
-	 * that; what a flush of its own costs is nothing beside it. */
-	enum put_mode mode = size > LARGE_BYTES ? PUT_REPLACE : PUT_REPLACE_SOON;
+	struct origin_of_bytes origin = {.upload = upload, .parts = parts, .count = count};
+
+	return push_blob(content, repository, &link, &origin, error);
+}
+
+enum status content_push_blob_bytes(struct content *content, const char *repository,
+				    const struct digest *digest, const void *bytes, size_t size,
+				    struct error *error)
+{
+	struct listed_content link = {.digest = *digest, .size = size};
+	struct origin_of_bytes origin = {.bytes = bytes};
+
+	return push_blob(content, repository, &link, &origin, error);
+}
+
+enum status content_create_blob(struct content *content, const struct digest *digest,
+				struct object_writer **ret_writer, struct error *error)
+{
 	char key[KEY_SIZE];
 
 	key_of_blob(key, digest);
-	for (unsigned tries = 0; tries < CONTENT_TRIES; tries++) {
-		bool overtaken = false;
-		enum status status = store_link(content, repository, &link, mode, error);
+	return object_create(content->objects, key, ret_writer, error);
+}
 
-		if (status == BW_OK)
-			status = references_settle(content, digest, 1, error);
-		if (status == BW_OK)
-			status = remove_damaged(content, &link, error);
-		if (status == BW_OK)
-			status = object_parts_commit(content->objects, upload, parts, count, key,
-						     error);
-		if (status == BW_OK)
-			status = secure_bytes(content, repository, digest, &overtaken, error);
-		if (status == BW_OK && !overtaken)
-			status = index_link(content, repository, &link, &overtaken, error);
-		if (!overtaken)
-			return status;
-	}
-	return overtaken_too_often(repository, error);
+enum status content_push_blob_written(struct content *content, const char *repository,
+				      const struct digest *digest, uint64_t size,
+				      struct object_writer **writer, struct error *error)
+{
+	struct listed_content link = {.digest = *digest, .size = size};
+	struct origin_of_bytes origin = {.writer = *writer};
+	enum status status;
+
+	*writer = NULL;
+	status = push_blob(content, repository, &link, &origin, error);
+	object_abort(origin.writer);
+	return status;
 }
 
 /* Nothing durable follows the link: it has to be so itself. */

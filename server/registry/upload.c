@@ -2,13 +2,15 @@
  * Uploads (OCI distribution-spec, "Pushing blobs"). push.h has the states; what
  * happens when a request dies, or two of them meet:
  *
- *   append   part, then row. Died between: an unnamed part, which goes with the
- *            upload. Two at once: the row takes one of them.
- *   finish   part, digest compared, blob with its link, then row. Died before the
- *            blob: the session is where it was, and the same request may be
- *            repeated. Died after: the blob is there, and the repeated request
- *            finds that out (was_finished). Two at once: one digest is one blob,
- *            whoever commits it first.
+ *   append   part, then row; or, of few bytes, the row alone, which holds them as its
+ *            tail. Died between: an unnamed part, which goes with the upload, or when
+ *            it is old. Two at once: the row takes one of them.
+ *   finish   part, digest compared, blob with its link, then row. Without parts there
+ *            is none to be made: all bytes are in memory, or on their way to where the
+ *            blob will be. Died before the blob: the session is where it was, and the
+ *            same request may be repeated. Died after: the blob is there, and the
+ *            repeated request finds that out (was_finished). Two at once: one digest
+ *            is one blob, whoever commits it first.
  *   cancel   parts, then row (session_discard).
  *
  * What is left of those who never come back is removed after uploads.maxAge
@@ -17,7 +19,6 @@
 #include "server/base/memory.h"
 #include "server/content/content.h"
 #include "server/registry/failure.h"
-#include "server/registry/upload_handle.h"
 #include "server/registry/upload_session.h"
 
 #include <stdlib.h>
@@ -79,19 +80,23 @@ static bool append(struct session *session, const struct chunk_range *range,
 		   struct api_failure *failure)
 {
 	struct receipt receipt = session_receipt(session, range);
+	bool appended;
 
+	receipt.hold = UPLOAD_TAIL_MAX;
 	receipt.keep_torn = true;
-	if (!upload_receive(&receipt, body, failure))
-		return false;
-	if (receipt.part.size == 0)
-		session_status(session, ret_status);
-	else if (receipt.torn)
+	appended = upload_receive(&receipt, body, failure);
+	if (appended && receipt.torn) {
 		/* *failure already says that the client left; how this ends is for
 		 * its next question */
 		session_advance(session, &receipt, ret_status, &(struct api_failure){0});
-	else
-		return session_advance(session, &receipt, ret_status, failure);
-	return !receipt.torn;
+		appended = false;
+	} else if (appended && receipt.received > 0) {
+		appended = session_advance(session, &receipt, ret_status, failure);
+	} else if (appended) {
+		session_status(session, ret_status);
+	}
+	receipt_release(&receipt);
+	return appended;
 }
 
 bool registry_append_upload(struct registry *registry, const struct target *target,
@@ -157,6 +162,8 @@ static enum status hasher_for(const struct session *session, enum digest_algorit
 		status = hash_part(content_objects(session->registry->content), session->id,
 				   &state->parts[i], buffer, &hasher, error);
 	free(buffer);
+	if (state->tail_length > 0)
+		hasher_update(&hasher, state->tail, state->tail_length);
 	if (status == BW_OK)
 		*ret_hasher = hasher;
 	return status;
@@ -179,6 +186,20 @@ static bool store_failed(struct session *session, enum status status, const stru
 	return failure_from_stores(failure, status, error, API_BLOB_UPLOAD_UNKNOWN);
 }
 
+/* What was received is all of the blob, and hashes to its digest. */
+static enum status push_whole(struct registry *registry, const char *repository,
+			      const struct digest *digest, struct receipt *receipt,
+			      struct error *error)
+{
+	const uint64_t size = receipt->hasher.length;
+
+	if (receipt->writer)
+		return content_push_blob_written(registry->content, repository, digest, size,
+						 &receipt->writer, error);
+	return content_push_blob_bytes(registry->content, repository, digest,
+				       receipt->held ? receipt->held : "", (size_t)size, error);
+}
+
 /* Do the bytes hash to what the client says? If not, they go. */
 static bool check_digest(struct session *session, const struct digest *digest, struct hasher hasher,
 			 struct api_failure *failure)
@@ -195,18 +216,29 @@ static bool check_digest(struct session *session, const struct digest *digest, s
 			   "the digest of the bytes that came is %s; none of them was kept", text);
 }
 
-static bool commit(struct session *session, const struct digest *digest,
-		   const struct receipt *receipt, struct api_failure *failure)
+static enum status push_parts(struct session *session, const struct digest *digest,
+			      struct receipt *receipt, struct error *error)
 {
-	struct upload_state *state = &session->state;
+	const struct upload_state *state = &session->state;
+
+	session_take(session, receipt);
+	return content_push_blob(session->registry->content, session->entry.repository, digest,
+				 receipt->hasher.length, session->id, state->parts,
+				 state->part_count, error);
+}
+
+static bool commit(struct session *session, const struct digest *digest, struct receipt *receipt,
+		   struct api_failure *failure)
+{
 	struct content *content = session->registry->content;
 	struct error error = {0};
 	enum status status;
 
-	if (receipt->part.size > 0)
-		upload_state_append(state, &receipt->part, &receipt->hasher);
-	status = content_push_blob(content, session->entry.repository, digest, state->hasher.length,
-				   session->id, state->parts, state->part_count, &error);
+	if (receipt->whole)
+		status = push_whole(session->registry, session->entry.repository, digest, receipt,
+				    &error);
+	else
+		status = push_parts(session, digest, receipt, &error);
 	if (status == BW_OK) {
 		/* what matters is stored; a row that stays expires */
 		metadata_remove_upload(content_metadata(content), session->id, NULL);
@@ -225,14 +257,21 @@ static bool finish(struct session *session, const struct digest *digest,
 	struct receipt receipt = session_receipt(session, range);
 	struct error error = {0};
 	enum status status = hasher_for(session, digest->algorithm, &receipt.hasher, &error);
+	bool finished;
 
 	if (status != BW_OK)
 		return store_failed(session, status, &error, failure);
+	if (session->state.part_count == 0) {
+		receipt.whole = digest;
+		receipt.hold = RECEIVE_HELD_MAX;
+	}
 	/* Of a body that breaks off nothing is kept: what sends it again, be it the
 	 * client or a proxy before us, sends it with this handle. */
-	return upload_receive(&receipt, body, failure) &&
-	       check_digest(session, digest, receipt.hasher, failure) &&
-	       commit(session, digest, &receipt, failure);
+	finished = upload_receive(&receipt, body, failure) &&
+		   check_digest(session, digest, receipt.hasher, failure) &&
+		   commit(session, digest, &receipt, failure);
+	receipt_release(&receipt);
+	return finished;
 }
 
 static void drain(struct request_body *body)
@@ -290,8 +329,7 @@ bool registry_finish_upload(struct registry *registry, const struct target *targ
 /* ---- in one request ------------------------------------------------------- */
 
 static bool push(struct registry *registry, const struct target *target,
-		 const struct digest *digest, const struct receipt *receipt,
-		 struct api_failure *failure)
+		 const struct digest *digest, struct receipt *receipt, struct api_failure *failure)
 {
 	struct hasher hasher = receipt->hasher;
 	struct digest found;
@@ -305,35 +343,29 @@ static bool push(struct registry *registry, const struct target *target,
 		return failure_set(failure, 400, API_DIGEST_INVALID,
 				   "the digest of the body is %s; it was not kept", text);
 	}
-	status = content_push_blob(registry->content, target->stored, digest, receipt->part.size,
-				   receipt->upload, &receipt->part, receipt->part.size > 0, &error);
-	if (status == BW_OK)
-		return true;
-	/* the part that was just written is no client's business: try again */
-	if (status == BW_ABSENT)
-		status = BW_UNAVAILABLE;
-	return failure_from_stores(failure, status, &error, API_BLOB_UPLOAD_UNKNOWN);
+	status = push_whole(registry, target->stored, digest, receipt, &error);
+	return status == BW_OK ||
+	       failure_from_stores(failure, status, &error, API_BLOB_UPLOAD_UNKNOWN);
 }
 
 bool registry_push_blob(struct registry *registry, const struct target *target,
 			const char *digest_text, struct request_body *body,
 			struct api_failure *failure)
 {
-	struct object_store *objects = content_objects(registry->content);
-	char id[UPLOAD_ID_SIZE];
-	struct receipt receipt = {
-		.objects = objects, .upload = id, .part_number = 1, .room = INT64_MAX};
 	struct digest digest;
+	struct receipt receipt = {
+		.content = registry->content,
+		.hold = RECEIVE_HELD_MAX,
+		.whole = &digest,
+		.room = INT64_MAX,
+	};
 	bool pushed;
 
 	if (!parse_path_digest(digest_text, &digest, failure))
 		return false;
-	upload_id_make(id);
 	hasher_init(&receipt.hasher, digest.algorithm);
-	if (!upload_receive(&receipt, body, failure))
-		return false;
-	pushed = push(registry, target, &digest, &receipt, failure);
-	if (!pushed)
-		object_parts_discard(objects, id, NULL);
+	pushed = upload_receive(&receipt, body, failure) &&
+		 push(registry, target, &digest, &receipt, failure);
+	receipt_release(&receipt);
 	return pushed;
 }

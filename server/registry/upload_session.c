@@ -169,17 +169,30 @@ static const char *refusal_of(const struct session *session)
 
 struct receipt session_receipt(const struct session *session, const struct chunk_range *range)
 {
+	const struct upload_state *state = &session->state;
+
 	return (struct receipt){
-		.objects = objects_of(session),
+		.content = session->registry->content,
 		.upload = session->id,
-		.part_number = (unsigned)session->state.part_count + 1,
+		.part_number = (unsigned)state->part_count + 1,
+		.before = state->tail,
+		.before_length = state->tail_length,
 		.refusal = refusal_of(session),
 		.has_expected = range,
 		.expected = range ? range->last - range->first + 1 : 0,
-		.room = INT64_MAX - session->state.hasher.length,
+		.room = INT64_MAX - state->hasher.length,
 		.keep_min = objects_of(session)->ops->part_min_size,
-		.hasher = session->state.hasher,
+		.hasher = state->hasher,
 	};
+}
+
+void session_take(struct session *session, struct receipt *receipt)
+{
+	if (receipt->part.size > 0)
+		upload_state_append(&session->state, &receipt->part, &receipt->hasher);
+	else if (receipt->held)
+		upload_state_hold(&session->state, &receipt->held, receipt->held_length,
+				  &receipt->hasher);
 }
 
 /* Others have taken the session further, or ended it. */
@@ -194,7 +207,7 @@ static bool overtaken(struct session *session, struct upload_status *ret_status,
 	return known && elsewhere(session, ret_status, failure);
 }
 
-bool session_advance(struct session *session, const struct receipt *receipt,
+bool session_advance(struct session *session, struct receipt *receipt,
 		     struct upload_status *ret_status, struct api_failure *failure)
 {
 	struct buf state = BUF_INIT(UPLOAD_STATE_MAX);
@@ -202,7 +215,7 @@ bool session_advance(struct session *session, const struct receipt *receipt,
 	struct error error = {0};
 	enum status status;
 
-	upload_state_append(&session->state, &receipt->part, &receipt->hasher);
+	session_take(session, receipt);
 	upload_state_write(&session->state, &state);
 	free(entry->state);
 	entry->state = buf_detach(&state, &entry->state_length);
@@ -217,7 +230,8 @@ bool session_advance(struct session *session, const struct receipt *receipt,
 	 * it is named, and has to stay. If not, it goes with the upload. */
 	if (status != BW_CONFLICT && status != BW_ABSENT)
 		return failure_from_stores(failure, status, &error, API_BLOB_UPLOAD_UNKNOWN);
-	object_part_remove(objects_of(session), session->id, &receipt->part, NULL);
+	if (receipt->part.size > 0)
+		object_part_remove(objects_of(session), session->id, &receipt->part, NULL);
 	return overtaken(session, ret_status, failure);
 }
 

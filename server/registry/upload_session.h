@@ -38,12 +38,15 @@ bool session_check_place(const struct session *session, const struct chunk_range
 			 const struct request_body *body, struct upload_status *ret_status,
 			 struct api_failure *failure);
 
-/* What receives the next part. */
+/* What receives the next bytes. It points into the session's state. */
 struct receipt session_receipt(const struct session *session, const struct chunk_range *range);
 
-/* Takes the part in. Somebody else was faster: the part is removed, and the answer
- * is 416 with the present *ret_status. */
-bool session_advance(struct session *session, const struct receipt *receipt,
+/* The state goes on over what was received, part or held; here, not in the stores. */
+void session_take(struct session *session, struct receipt *receipt);
+
+/* Takes in what was received, in the stores too. Somebody else was faster: a part is
+ * removed, and the answer is 416 with the present *ret_status. */
+bool session_advance(struct session *session, struct receipt *receipt,
 		     struct upload_status *ret_status, struct api_failure *failure);
 
 /* Ends it; nothing is left when this is true. */

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1
+#define VERSION_WITHOUT_TAIL 1
+#define VERSION_WITH_TAIL 2
 
 void upload_state_init(struct upload_state *state, enum digest_algorithm algorithm)
 {
@@ -19,6 +20,7 @@ void upload_state_init(struct upload_state *state, enum digest_algorithm algorit
 void upload_state_release(struct upload_state *state)
 {
 	free(state->parts);
+	free(state->tail);
 	explicit_bzero(state, sizeof(*state));
 }
 
@@ -28,6 +30,19 @@ void upload_state_append(struct upload_state *state, const struct object_part *p
 	state->parts = xrealloc(state->parts, (state->part_count + 1) * sizeof(*state->parts));
 	state->parts[state->part_count++] = *part;
 	state->hasher = *hasher;
+	free(state->tail);
+	state->tail = NULL;
+	state->tail_length = 0;
+}
+
+void upload_state_hold(struct upload_state *state, char **tail, size_t length,
+		       const struct hasher *hasher)
+{
+	free(state->tail);
+	state->tail = *tail;
+	state->tail_length = length;
+	state->hasher = *hasher;
+	*tail = NULL;
 }
 
 /* ---- writing -------------------------------------------------------------- */
@@ -59,7 +74,7 @@ static void put_hasher(struct buf *buf, const struct hasher *hasher)
 
 void upload_state_write(const struct upload_state *state, struct buf *buf)
 {
-	put_number(buf, VERSION, 1);
+	put_number(buf, state->tail_length > 0 ? VERSION_WITH_TAIL : VERSION_WITHOUT_TAIL, 1);
 	buf_append(buf, state->secret, sizeof(state->secret));
 	put_number(buf, state->hasher.length, 8);
 	put_hasher(buf, &state->hasher);
@@ -71,6 +86,10 @@ void upload_state_write(const struct upload_state *state, struct buf *buf)
 		put_number(buf, strlen(part->name), 1);
 		buf_append_string(buf, part->name);
 	}
+	if (state->tail_length == 0)
+		return;
+	put_number(buf, state->tail_length, 4);
+	buf_append(buf, state->tail, state->tail_length);
 }
 
 /* ---- reading -------------------------------------------------------------- */
@@ -161,24 +180,44 @@ static bool take_part(struct cursor *cursor, struct object_part *part)
 
 /* A part takes ten bytes at least, so a count never asks for more memory than the
  * bytes that came with it bear out. */
-static bool take_parts(struct cursor *cursor, struct upload_state *state)
+static bool take_parts(struct cursor *cursor, struct upload_state *state, uint64_t *left)
 {
 	uint64_t count = take_number(cursor, 4);
-	uint64_t left = state->hasher.length;
 
 	if (count > UPLOAD_PARTS_MAX || count > cursor->left / 10)
 		return false;
-	if (count == 0)
-		return left == 0;
-	state->parts = xcalloc((size_t)count, sizeof(*state->parts));
+	if (count > 0)
+		state->parts = xcalloc((size_t)count, sizeof(*state->parts));
 	while (state->part_count < count) {
 		struct object_part *part = &state->parts[state->part_count++];
 
-		if (!take_part(cursor, part) || part->size > left)
+		if (!take_part(cursor, part) || part->size > *left)
 			return false;
-		left -= part->size;
+		*left -= part->size;
 	}
-	return left == 0;
+	return true;
+}
+
+static bool take_tail(struct cursor *cursor, struct upload_state *state, uint64_t *left)
+{
+	uint64_t length = take_number(cursor, 4);
+
+	if (length == 0 || length > UPLOAD_TAIL_MAX || length > cursor->left || length > *left)
+		return false;
+	state->tail_length = (size_t)length;
+	state->tail = xmalloc(state->tail_length);
+	take(cursor, state->tail, state->tail_length);
+	*left -= length;
+	return true;
+}
+
+/* What makes up the offset. */
+static bool take_bytes(struct cursor *cursor, bool with_tail, struct upload_state *state)
+{
+	uint64_t left = state->hasher.length;
+
+	return take_parts(cursor, state, &left) &&
+	       (!with_tail || take_tail(cursor, state, &left)) && left == 0;
 }
 
 enum status upload_state_parse(const char *bytes, size_t length, struct upload_state *ret,
@@ -186,10 +225,12 @@ enum status upload_state_parse(const char *bytes, size_t length, struct upload_s
 {
 	struct cursor cursor = {.bytes = (const unsigned char *)bytes, .left = length};
 	struct upload_state state = {0};
-	bool good = take_number(&cursor, 1) == VERSION;
+	uint64_t version = take_number(&cursor, 1);
+	bool good = version == VERSION_WITHOUT_TAIL || version == VERSION_WITH_TAIL;
 
 	take(&cursor, state.secret, sizeof(state.secret));
-	good = good && take_hasher(&cursor, &state.hasher) && take_parts(&cursor, &state);
+	good = good && take_hasher(&cursor, &state.hasher) &&
+	       take_bytes(&cursor, version == VERSION_WITH_TAIL, &state);
 	if (!good || cursor.short_of_bytes || cursor.left > 0) {
 		upload_state_release(&state);
 		return error_set(error, BW_INVALID, "the stored state of an upload is not one");

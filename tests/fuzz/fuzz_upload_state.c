@@ -23,6 +23,8 @@ static void check_parts(const struct upload_state *state)
 		CHECK(!strpbrk(part->name, " \"'\\"));
 		sum += part->size;
 	}
+	CHECK(state->tail_length <= UPLOAD_TAIL_MAX);
+	sum += state->tail_length;
 	CHECK(sum == state->hasher.length && sum <= INT64_MAX);
 }
 

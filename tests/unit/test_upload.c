@@ -3,6 +3,7 @@
  */
 #include "server/base/buf.h"
 #include "server/registry/upload_handle.h"
+#include "server/registry/upload_receive.h"
 #include "tests/support/push_world.h"
 
 static struct push_world *push;
@@ -412,8 +413,11 @@ static void a_range_and_its_body_agree(void **state)
 
 /* ---- how many, how small ---- */
 
-/* As S3 has it, where every part but the last has a size at least. */
-static void a_small_chunk_is_the_last_one(void **state)
+#define MIN ((size_t)100000)
+#define SMALL (UPLOAD_TAIL_MAX + 1)
+
+/* For a store where every part but the last has a size at least. */
+static void a_small_part_is_the_last_one(void **state)
 {
 	struct object_store *objects = push->world->objects;
 	const struct object_store_ops *ops = objects->ops;
@@ -421,30 +425,154 @@ static void a_small_chunk_is_the_last_one(void **state)
 	struct text_body body;
 	struct upload_status seen;
 	struct digest digest;
-	char *bytes = some_bytes(100, 18, &digest);
+	char *bytes = some_bytes(2 * MIN + SMALL, 18, &digest);
 
 	(void)state;
-	choosy.part_min_size = 50;
+	choosy.part_min_size = MIN;
 	objects->ops = &choosy;
 	begin(NULL);
-	assert_int_equal(at.min_chunk, 50);
+	assert_int_equal(at.min_chunk, MIN);
 	/* a torn one that is too small is not kept: nothing could come after it */
-	text_body(&body, bytes, 60);
-	body.breaks_at = 49;
+	text_body(&body, bytes, MIN);
+	body.breaks_at = MIN - 1;
 	body.breaks_with = BW_CANCELLED;
 	assert_false(append_body(&at, NULL, &body.body, &seen));
 	assert_true(get(&at, &seen));
 	assert_int_equal(seen.offset, 0);
-	assert_true(append(bytes, 60));
-	assert_true(append(bytes + 60, 30));
-	assert_false(append(bytes + 90, 10));
+	assert_true(append(bytes, MIN));
+	assert_true(append(bytes + MIN, SMALL));
+	/* neither as a part nor as a tail, which would have to be one in the end */
+	assert_false(append(bytes + MIN + SMALL, 1));
 	assert_failed(400, API_BLOB_UPLOAD_INVALID);
 	assert_non_null(strstr(failure.message, "OCI-Chunk-Min-Length"));
+	assert_false(append(bytes + MIN + SMALL, MIN));
+	assert_failed(400, API_BLOB_UPLOAD_INVALID);
 	assert_true(append("", 0));
-	digest_of(DIGEST_SHA256, bytes, 90, &digest);
+	digest_of(DIGEST_SHA256, bytes, MIN + SMALL, &digest);
 	assert_true(finish(&digest, "", 0));
-	assert_true(blob_reads_like(push->registry, &push->target, &digest, bytes, 90));
+	assert_true(blob_reads_like(push->registry, &push->target, &digest, bytes, MIN + SMALL));
 	objects->ops = ops;
+	free(bytes);
+}
+
+/* ---- what is too little for a part ---- */
+
+static size_t row_length(void)
+{
+	struct upload_entry entry;
+	size_t length;
+
+	assert_int_equal(metadata_get_upload(push->world->metadata, at.id, &entry, NULL), BW_OK);
+	length = entry.state_length;
+	upload_entry_release(&entry);
+	return length;
+}
+
+static void few_bytes_cost_no_part(void **state)
+{
+	struct digest digest;
+	char *bytes = some_bytes(UPLOAD_TAIL_MAX, 19, &digest);
+
+	(void)state;
+	make_fail(&push->world->object_faults, "part_create", BW_IO);
+	begin(NULL);
+	for (size_t i = 0; i < 10; i++)
+		assert_true(append(bytes + i, 1));
+	assert_true(append(bytes + 10, UPLOAD_TAIL_MAX - 10));
+	assert_int_equal(uploads_with_parts(push), 0);
+	assert_true(row_length() < UPLOAD_TAIL_MAX + 256);
+	assert_true(finish(&digest, "", 0));
+	assert_true(blob_reads_like(push->other, &push->target, &digest, bytes, UPLOAD_TAIL_MAX));
+	assert_nothing_left();
+	free(bytes);
+}
+
+/* Chunks of a few bytes come together in parts that are worth it. */
+static void tiny_chunks_become_large_parts(void **state)
+{
+	const size_t length = 5 * UPLOAD_TAIL_MAX, chunk = 1000;
+	struct upload_state parsed;
+	struct upload_entry entry;
+	struct digest digest;
+	char *bytes = some_bytes(length, 20, &digest);
+
+	(void)state;
+	begin(NULL);
+	for (size_t done = 0; done + chunk <= length; done += chunk)
+		assert_true(append(bytes + done, chunk));
+	assert_int_equal(metadata_get_upload(push->world->metadata, at.id, &entry, NULL), BW_OK);
+	assert_int_equal(upload_state_parse(entry.state, entry.state_length, &parsed, NULL), BW_OK);
+	assert_true(parsed.part_count >= 3 && parsed.part_count <= 5);
+	for (size_t i = 0; i < parsed.part_count; i++)
+		assert_true(parsed.parts[i].size > UPLOAD_TAIL_MAX);
+	upload_state_release(&parsed);
+	upload_entry_release(&entry);
+	assert_true(finish(&digest, bytes + at.offset, length - at.offset));
+	assert_true(blob_reads_like(push->other, &push->target, &digest, bytes, length));
+	assert_nothing_left();
+	free(bytes);
+}
+
+/* Around every size at which bytes go another way: tail, held, part, written under
+ * their digest; with a tail before them or not, in one chunk or the last PUT. */
+static void no_size_makes_a_difference(void **state)
+{
+	static const size_t sizes[] = {1,
+				       UPLOAD_TAIL_MAX - 1,
+				       UPLOAD_TAIL_MAX,
+				       UPLOAD_TAIL_MAX + 1,
+				       RECEIVE_HELD_MAX - 1,
+				       RECEIVE_HELD_MAX,
+				       RECEIVE_HELD_MAX + 1,
+				       2 * RECEIVE_HELD_MAX};
+	static const char *const said[] = {"sha256", "sha512"};
+	struct digest digest;
+	char *bytes = some_bytes(5 * RECEIVE_HELD_MAX, 21, &digest);
+
+	(void)state;
+	for (size_t i = 0; i < 4 * array_size(sizes) * array_size(sizes); i++) {
+		size_t first = i & 1 ? sizes[i / 4 % array_size(sizes)] : 0;
+		size_t second = i & 2 ? sizes[i / 4 / array_size(sizes)] : 0;
+
+		begin(said[i % 3 == 0]);
+		assert_true(append(bytes, first));
+		assert_true(append(bytes + first, second));
+		assert_int_equal(at.offset, first + second);
+		digest_of(DIGEST_SHA256, bytes, first + second + i, &digest);
+		assert_true(finish(&digest, bytes + first + second, i));
+		assert_true(blob_reads_like(push->other, &push->target, &digest, bytes,
+					    first + second + i));
+		assert_nothing_left();
+	}
+	free(bytes);
+}
+
+/* All that came is told to be there, and may be gone on from, by any process. */
+static void a_torn_tail_is_kept(void **state)
+{
+	struct upload_status seen;
+	struct text_body body;
+	struct digest digest;
+	char *bytes = some_bytes(200, 22, &digest);
+
+	(void)state;
+	begin(NULL);
+	assert_true(append(bytes, 50));
+	text_body(&body, bytes + 50, 150);
+	body.breaks_at = 60;
+	body.breaks_with = BW_CANCELLED;
+	assert_false(append_body(&at, NULL, &body.body, &seen));
+	assert_true(get(&at, &at));
+	assert_int_equal(at.offset, 110);
+	text_body(&body, bytes + 110, 90);
+	body.breaks_at = 0;
+	body.breaks_with = BW_CANCELLED;
+	assert_false(append_body(&at, NULL, &body.body, &seen));
+	assert_true(get(&at, &at));
+	assert_int_equal(at.offset, 110);
+	assert_true(finish(&digest, bytes + 110, 90));
+	assert_true(blob_reads_like(push->other, &push->target, &digest, bytes, 200));
+	assert_nothing_left();
 	free(bytes);
 }
 
@@ -479,14 +607,18 @@ static void pretend_chunks(unsigned count)
 
 static void chunks_are_not_without_number(void **state)
 {
+	char *bytes = some_bytes(SMALL, 23, &(struct digest){0});
+
 	(void)state;
 	begin(NULL);
 	pretend_chunks(UPLOAD_PARTS_MAX - 1);
 	assert_true(append("y", 1));
+	assert_true(append(bytes, SMALL));
 	assert_false(append("y", 1));
 	assert_failed(400, API_BLOB_UPLOAD_INVALID);
 	assert_non_null(strstr(failure.message, "10000"));
 	assert_true(append("", 0));
+	free(bytes);
 }
 
 /* ---- clients that go away ---- */
@@ -587,30 +719,41 @@ static void rival_cancels(void *context)
 	assert_true(registry_cancel_upload(push->other, &push->target, &handle, &ignored));
 }
 
-static void of_two_appends_at_one_place_one_gets_through(void **state)
+static void of_two_appends(size_t rivals, size_t ours)
 {
 	struct upload_status seen;
 	struct rival rival;
 	struct text_body body;
-	struct digest digest;
-	char *bytes = some_bytes(100, 16, &digest);
+	struct digest digest, unused;
+	size_t length = rivals + 70;
+	char *bytes = some_bytes(length, 16, &digest);
+	char *others = some_bytes(ours, 24, &unused);
 
-	(void)state;
 	begin(NULL);
-	rival = (struct rival){.at = at, .bytes = bytes, .length = 30};
-	text_body(&body, "other bytes than the rival's", 28);
+	rival = (struct rival){.at = at, .bytes = bytes, .length = rivals};
+	text_body(&body, others, ours);
 	body.before = rival_appends;
 	body.context = &rival;
 	assert_false(append_body(&at, NULL, &body.body, &seen));
 	assert_failed(416, API_RANGE_INVALID);
 	assert_true(rival.appended);
-	assert_int_equal(seen.offset, 30);
+	assert_int_equal(seen.offset, rivals);
 	assert_string_equal(seen.token, rival.at.token);
 	at = seen;
-	assert_true(finish(&digest, bytes + 30, 70));
-	assert_true(blob_reads_like(push->registry, &push->target, &digest, bytes, 100));
+	assert_true(finish(&digest, bytes + rivals, 70));
+	assert_true(blob_reads_like(push->registry, &push->target, &digest, bytes, length));
 	assert_nothing_left();
 	free(bytes);
+	free(others);
+}
+
+static void of_two_appends_at_one_place_one_gets_through(void **state)
+{
+	(void)state;
+	of_two_appends(30, 28);
+	of_two_appends(30, 2 * UPLOAD_TAIL_MAX);
+	of_two_appends(2 * UPLOAD_TAIL_MAX, 28);
+	of_two_appends(2 * UPLOAD_TAIL_MAX, 2 * UPLOAD_TAIL_MAX);
 }
 
 static void an_append_to_what_is_cancelled_meanwhile_leaves_nothing(void **state)
@@ -689,7 +832,11 @@ int main(void)
 		TEST(an_earlier_handle_asks_but_does_not_write),
 		TEST(a_chunk_goes_where_the_upload_is),
 		TEST(a_range_and_its_body_agree),
-		TEST(a_small_chunk_is_the_last_one),
+		TEST(a_small_part_is_the_last_one),
+		TEST(few_bytes_cost_no_part),
+		TEST(tiny_chunks_become_large_parts),
+		TEST(no_size_makes_a_difference),
+		TEST(a_torn_tail_is_kept),
 		TEST(chunks_are_not_without_number),
 		TEST(what_came_before_the_client_left_is_kept),
 		TEST(a_torn_put_may_be_repeated_as_it_was),

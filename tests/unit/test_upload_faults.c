@@ -4,8 +4,14 @@
  */
 #include "tests/support/push_world.h"
 
-#define LENGTH ((size_t)300000)
-#define FIRST ((size_t)200000)
+/* Large enough for parts, and few enough bytes for none. */
+static const struct {
+	size_t length, first;
+} sizes[] = {{300000, 200000}, {600, 400}};
+static size_t size_index;
+
+#define LENGTH sizes[size_index].length
+#define FIRST sizes[size_index].first
 
 static struct push_world *push;
 static struct api_failure failure;
@@ -16,6 +22,17 @@ static char text[DIGEST_TEXT_SIZE];
 static int make(void **state)
 {
 	(void)state;
+	size_index = 0;
+	push = push_world_new(CHECK_BLOBS);
+	bytes = some_bytes(LENGTH, 1, &digest);
+	digest_format(&digest, text);
+	return 0;
+}
+
+static int make_small(void **state)
+{
+	(void)state;
+	size_index = 1;
 	push = push_world_new(CHECK_BLOBS);
 	bytes = some_bytes(LENGTH, 1, &digest);
 	digest_format(&digest, text);
@@ -31,9 +48,9 @@ static int forget(void **state)
 }
 
 static const char *const object_actions[] = {
-	"stat",        "open",        "put",       "part_create",  "part_write",
-	"part_finish", "part_remove", "part_open", "parts_commit", "parts_discard",
-	"list",        "read",        "remove",
+	"stat",        "open",      "put",          "part_create",   "part_write", "part_finish",
+	"part_remove", "part_open", "parts_commit", "parts_discard", "list",       "read",
+	"remove",      "create",    "write",        "commit",
 };
 static const char *const metadata_actions[] = {
 	"create_upload",  "get_upload",   "advance_upload",  "remove_upload",
@@ -381,16 +398,26 @@ static void an_upload_whose_parts_are_gone_is_gone(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, forget)
+#define TEST_SMALL(name) \
+	{ \
+#name " (small)", name, make_small, forget, NULL \
+	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_chunked_upload_gets_through),
+		TEST_SMALL(a_chunked_upload_gets_through),
 		TEST(the_other_algorithm_gets_through),
+		TEST_SMALL(the_other_algorithm_gets_through),
 		TEST(a_cancelled_upload_leaves_nothing),
+		TEST_SMALL(a_cancelled_upload_leaves_nothing),
 		TEST(a_wrong_digest_leaves_nothing),
+		TEST_SMALL(a_wrong_digest_leaves_nothing),
 		TEST(a_single_post_gets_through),
+		TEST_SMALL(a_single_post_gets_through),
 		TEST(an_image_gets_through),
+		TEST_SMALL(an_image_gets_through),
 		TEST(a_state_that_cannot_be_read_is_told),
 		TEST(an_upload_whose_parts_are_gone_is_gone),
 	};

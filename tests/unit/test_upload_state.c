@@ -24,6 +24,16 @@ static void append(struct upload_state *state, const char *bytes, size_t length,
 	upload_state_append(state, &part, &hasher);
 }
 
+static void hold(struct upload_state *state, const char *bytes, size_t length)
+{
+	char *tail = xmemdup(bytes, length);
+	struct hasher hasher = state->hasher;
+
+	hasher_update(&hasher, bytes + state->tail_length, length - state->tail_length);
+	upload_state_hold(state, &tail, length, &hasher);
+	assert_null(tail);
+}
+
 static char *written(const struct upload_state *state, size_t *ret_length)
 {
 	struct buf buf = BUF_INIT(1 << 20);
@@ -117,6 +127,87 @@ static void assert_refused(const char *bytes, size_t length)
 	free(copy);
 }
 
+static char *sample_with_tail(size_t *ret_length)
+{
+	struct upload_state state;
+	char *text;
+
+	upload_state_init(&state, DIGEST_SHA256);
+	append(&state, "part", 4, "1-x");
+	hold(&state, "ta", 2);
+	hold(&state, "tail", 4);
+	text = written(&state, ret_length);
+	upload_state_release(&state);
+	return text;
+}
+
+static void a_tail_comes_back_and_becomes_a_part(void **state)
+{
+	struct upload_state read;
+	size_t length, again_length;
+	char *text = sample_with_tail(&length);
+	char *again;
+
+	(void)state;
+	assert_int_equal(text[0], 2);
+	assert_int_equal(upload_state_parse(text, length, &read, NULL), BW_OK);
+	assert_int_equal(read.hasher.length, 8);
+	assert_int_equal(read.part_count, 1);
+	assert_int_equal(read.tail_length, 4);
+	assert_memory_equal(read.tail, "tail", 4);
+	again = written(&read, &again_length);
+	assert_int_equal(again_length, length);
+	assert_memory_equal(again, text, length);
+	free(again);
+	append(&read, "more", 4, "2-x");
+	read.parts[1].size += 4;
+	assert_int_equal(read.tail_length, 0);
+	again = written(&read, &again_length);
+	assert_int_equal(again[0], 1); /* as programs before tails read it */
+	upload_state_release(&read);
+	assert_int_equal(upload_state_parse(again, again_length, &read, NULL), BW_OK);
+	assert_int_equal(read.part_count, 2);
+	assert_int_equal(read.hasher.length, 12);
+	upload_state_release(&read);
+	free(again);
+	free(text);
+}
+
+static void assert_tail_refused(size_t length)
+{
+	struct upload_state state;
+	char *bytes = xcalloc(1, length + 1);
+	char *text;
+	size_t text_length;
+
+	upload_state_init(&state, DIGEST_SHA256);
+	hold(&state, bytes, length);
+	text = written(&state, &text_length);
+	assert_refused(text, text_length);
+	upload_state_release(&state);
+	free(text);
+	free(bytes);
+}
+
+static void a_tail_that_is_none_is_refused(void **state)
+{
+	size_t length;
+	char *text = sample_with_tail(&length);
+
+	(void)state;
+	for (size_t cut = 0; cut < length; cut++)
+		assert_refused(text, cut);
+	text[0] = 1;
+	assert_refused(text, length);
+	text[0] = 2;
+	text[length - 5] = 3;
+	assert_refused(text, length);
+	text[length - 5] = 5;
+	assert_refused(text, length);
+	free(text);
+	assert_tail_refused(UPLOAD_TAIL_MAX + 1);
+}
+
 static void bytes_too_few_or_left_over_are_refused(void **state)
 {
 	(void)state;
@@ -152,7 +243,8 @@ static void what_does_not_add_up_is_refused(void **state)
 
 	(void)state;
 	assert_byte_matters(0, 0);
-	assert_byte_matters(0, 2); /* a version to come */
+	assert_byte_matters(0, 2);
+	assert_byte_matters(0, 3); /* a version to come */
 	assert_byte_matters(offset, 0x80); /* over INT64_MAX */
 	assert_byte_matters(offset + 7, 151);
 	assert_byte_matters(algorithm, 0);
@@ -286,6 +378,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hash_is_continued_from_any_byte),
 		cmocka_unit_test(parts_come_back_in_order),
+		cmocka_unit_test(a_tail_comes_back_and_becomes_a_part),
+		cmocka_unit_test(a_tail_that_is_none_is_refused),
 		cmocka_unit_test(bytes_too_few_or_left_over_are_refused),
 		cmocka_unit_test(what_does_not_add_up_is_refused),
 		cmocka_unit_test(as_many_parts_as_allowed_fit_the_index),
