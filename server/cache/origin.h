@@ -34,10 +34,17 @@ struct origin_ops {
 	enum status (*fault)(const struct origin *origin, struct error *error, enum status code,
 			     const char *what);
 
+	/* NULL, or asked once the digest matched and `stores` is false: waits until it
+	 * is in the object store by somebody else's hand. True: it does not get there,
+	 * and is to be stored by us. */
+	bool (*must_store)(struct origin *origin, const _Atomic bool *cancelled);
+	/* NULL, or called when the runner is through: the blob is stored, or given up. */
+	void (*end)(struct origin *origin);
+
 	void (*free)(struct origin *origin);
 };
 
-/* Implementations embed it first. All but `stores` is fixed. */
+/* Implementations embed it first. All but `stores` and `from_replica` is fixed. */
 struct origin {
 	const struct origin_ops *ops;
 	/* The upstream that this counts for, and its repository. NULL: none; the
@@ -50,11 +57,21 @@ struct origin {
 	/* Is the finished file to be put into the object store? The runner looks
 	 * when read has returned, so read may change it. */
 	bool stores;
+	/* What the last read brought came from another replica, and cost the upstream
+	 * nothing. */
+	bool from_replica;
 };
 
 /* Takes a reference to the set; copies the name. */
 struct origin *origin_upstream_new(struct upstream_set *set, struct upstream *upstream,
 				   const char *repository, const struct digest *digest);
+
+struct content;
+
+/* What is stored already; `listed_size` (or NULL) as content_open_blob has it. Its
+ * failures to tell are BW_UNAVAILABLE, and BW_UNREACHABLE once it was opened. */
+struct origin *origin_store_new(struct content *content, const struct digest *digest,
+				const uint64_t *listed_size);
 
 static inline enum status origin_read(struct origin *origin, uint64_t offset,
 				      const struct blob_sink *sink, const _Atomic bool *cancelled,
