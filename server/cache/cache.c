@@ -8,6 +8,7 @@
 #include "server/cache/cache_private.h"
 #include "server/cache/fill.h"
 #include "server/cache/flight.h"
+#include "server/cache/hot_cache.h"
 #include "server/cache/negative.h"
 #include "server/upstream/upstream.h"
 
@@ -36,15 +37,25 @@ enum status cache_new(const struct cache_options *options, struct cache **ret_ca
 {
 	static const struct lru_ops view_ops = {.ref = view_ref, .unref = view_unref};
 	static const struct lru_ops tag_ops = {.ref = tag_view_ref, .unref = tag_view_unref};
+	bool is_hot = options->remote_objects && options->hot_directory && *options->hot_directory;
+	struct hot_cache *hot = NULL;
 	struct fill_table *fills;
 	struct cache *cache;
-	enum status status = fill_table_new(options, &fills, error);
+	enum status status = BW_OK;
 
-	if (status != BW_OK)
+	if (is_hot)
+		status = hot_cache_new(options->hot_directory, options->hot_max, &hot, error);
+	if (status == BW_OK)
+		status = fill_table_new(options, hot, &fills, error);
+	if (status != BW_OK) {
+		hot_cache_free(hot);
 		return status;
+	}
 	cache = xcalloc(1, sizeof(*cache));
 	cache->content = options->content;
 	cache->remote_objects = options->remote_objects;
+	cache->cluster = options->cluster;
+	cache->hot = hot;
 	cache->fills = fills;
 	cache->flights = flight_table_new();
 	cache->negatives = negative_new();
@@ -64,6 +75,7 @@ void cache_free(struct cache *cache)
 	/* background work starts fills, so it ends first */
 	work_pool_free(cache->background);
 	fill_table_free(cache->fills);
+	hot_cache_free(cache->hot);
 	flight_table_free(cache->flights);
 	negative_free(cache->negatives);
 	lru_free(cache->tags);

@@ -5,6 +5,7 @@
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/cache/fill_private.h"
+#include "server/cache/origin_cluster.h"
 #include "server/cache/pull_through.h"
 #include "server/upstream/upstream.h"
 
@@ -13,6 +14,9 @@
 
 /* Fills that may wait for one of an upstream's connections. */
 #define LANE_QUEUE_MAX 4096
+
+/* For blobs on their way in while the disk fails. */
+#define SPOOL_MEMORY_BYTES ((uint64_t)256 << 20)
 
 /* A broadcast wakes every reader, so progress is announced in steps; a reader
  * that waits looks again after this long in any case. */
@@ -28,17 +32,23 @@ struct lane {
 	char key[]; /* name and number of threads: a reload may change it */
 };
 
-enum status fill_table_new(const struct cache_options *options, struct fill_table **ret_table,
-			   struct error *error)
+enum status fill_table_new(const struct cache_options *options, struct hot_cache *hot,
+			   struct fill_table **ret_table, struct error *error)
 {
-	struct fill_table *table;
-	enum status status = spool_prepare(options->spool_directory, error);
+	/* Without a remote store, what the disk does not take cannot be stored either. */
+	uint64_t memory = options->remote_objects ? SPOOL_MEMORY_BYTES : 0;
+	struct fill_table *table = xcalloc(1, sizeof(*table));
+	enum status status =
+		spool_init(&table->spool, options->spool_directory, hot, memory, error);
 
-	if (status != BW_OK)
+	if (status != BW_OK) {
+		free(table);
 		return status;
-	table = xcalloc(1, sizeof(*table));
+	}
 	table->content = options->content;
-	table->spool_directory = xstrdup(options->spool_directory);
+	table->hot = hot;
+	table->remote_objects = options->remote_objects;
+	table->cluster = options->cluster;
 	pthread_mutex_init(&table->lock, NULL);
 	*ret_table = table;
 	return BW_OK;
@@ -57,7 +67,7 @@ void fill_table_free(struct fill_table *table)
 		free(lane);
 	}
 	pthread_mutex_destroy(&table->lock);
-	free(table->spool_directory);
+	spool_release(&table->spool);
 	free(table);
 }
 
@@ -79,18 +89,35 @@ static struct work_pool *lane_of(struct fill_table *table, const struct origin *
 	return lane->pool;
 }
 
+static struct origin *origin_of(struct fill_table *table, const struct fill_source *source)
+{
+	struct cluster_origin_options options = {
+		.cluster = table->cluster,
+		.content = table->content,
+		.upstream = source->upstream,
+		.digest = source->digest,
+		.must_confirm = source->link_from != NULL,
+	};
+
+	if (!source->upstream)
+		return origin_store_new(table->content, &source->digest,
+					source->has_size ? &source->size : NULL);
+	options.upstream_origin = origin_upstream_new(source->set, source->upstream,
+						      source->repository, &source->digest);
+	return table->cluster ? origin_cluster_new(&options) : options.upstream_origin;
+}
+
 static struct fill *fill_new(struct fill_table *table, const struct fill_source *source)
 {
 	struct fill *fill = xcalloc(1, sizeof(*fill));
 
 	fill->table = table;
-	fill->origin = origin_upstream_new(source->set, source->upstream, source->repository,
-					   &source->digest);
+	fill->origin = origin_of(table, source);
 	fill->link_from = source->link_from ? xstrdup(source->link_from) : NULL;
 	fill->digest = source->digest;
 	digest_format(&source->digest, fill->digest_text);
-	fill->has_total = source->has_size;
-	fill->total = source->size;
+	fill->has_total = source->upstream && source->has_size;
+	fill->total = fill->has_total ? source->size : 0;
 	fill->spool = SPOOL_FILE_NONE;
 	hasher_init(&fill->hasher, source->digest.algorithm);
 	pthread_mutex_init(&fill->lock, NULL);
@@ -110,7 +137,7 @@ void fill_unref(struct fill *fill)
 {
 	if (!fill || atomic_fetch_sub_explicit(&fill->references, 1, memory_order_acq_rel) != 1)
 		return;
-	spool_release(&fill->spool);
+	spool_close(&fill->spool);
 	origin_free(fill->origin);
 	pthread_cond_destroy(&fill->moved);
 	pthread_mutex_destroy(&fill->lock);
@@ -120,6 +147,8 @@ void fill_unref(struct fill *fill)
 
 static bool same_source(const struct fill *fill, const struct fill_source *source)
 {
+	if (!fill->origin->upstream || !source->upstream)
+		return !fill->origin->upstream && !source->upstream;
 	return strcmp(fill->origin->upstream, upstream_name(source->upstream)) == 0 &&
 	       strcmp(fill->origin->repository, source->repository) == 0;
 }
@@ -188,6 +217,20 @@ enum status fill_join(struct fill_table *table, const struct fill_source *source
 	if (ret_joined)
 		*ret_joined = joined;
 	return BW_OK;
+}
+
+struct fill *fill_find(struct fill_table *table, const struct digest *digest)
+{
+	char digest_text[DIGEST_TEXT_SIZE];
+	struct fill *fill;
+
+	digest_format(digest, digest_text);
+	pthread_mutex_lock(&table->lock);
+	HASH_FIND_STR(table->fills, digest_text, fill);
+	if (fill)
+		fill_ref(fill);
+	pthread_mutex_unlock(&table->lock);
+	return fill;
 }
 
 void fill_leave_table(struct fill *fill)

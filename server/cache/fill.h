@@ -2,7 +2,8 @@
  * Fetching a blob once, for everybody who waits for it.
  *
  * A fill belongs to a digest. The first one who needs the blob starts it, on
- * the upstream's own threads; everyone else joins. States only increase:
+ * threads of its upstream (or of our object store, when that is remote and has it);
+ * everyone else joins. States only increase:
  *
  *   PENDING    queued, or asking; no byte yet
  *   STREAMING  the size is known (and not 0) and bytes are coming
@@ -13,9 +14,10 @@
  * file with pread or sendfile, holding no lock. The last FILL_WITHHELD bytes
  * are published only with DONE, so a corrupt body is never completed: a reader
  * of it sees FAILED before it has everything. A broken read resumes with Range.
- * No client's coming or going touches a fill. After DONE the file moves into
- * the object store, while readers go on reading what they have open; until it
- * is there, newcomers still find the fill.
+ * No client's coming or going touches a fill. After DONE the file is offered to
+ * the hot cache and moves into the object store (unless it came from there), while
+ * readers go on reading what they have open; until it is there, newcomers still
+ * find the fill.
  *
  * Locks: the table's covers the map and the lanes, and a work pool's and a
  * metric's are taken under it; a fill's covers its state, and is a leaf. Neither
@@ -32,6 +34,7 @@
 #include <stdint.h>
 
 struct cache_options;
+struct hot_cache;
 struct upstream;
 struct upstream_set;
 struct fill;
@@ -41,19 +44,22 @@ struct fill_table;
 
 enum fill_state { FILL_PENDING, FILL_STREAMING, FILL_DONE, FILL_FAILED };
 
-/* The spool's folder is emptied: what lies there is of a process that died. */
-enum status fill_table_new(const struct cache_options *options, struct fill_table **ret_table,
-			   struct error *error);
+/* The spool's folder is emptied: what lies there is of a process that died. `hot`
+ * (or NULL) stays the caller's and is offered what was fetched. */
+enum status fill_table_new(const struct cache_options *options, struct hot_cache *hot,
+			   struct fill_table **ret_table, struct error *error);
 /* Cancels what is running and waits for it. No reader may be left. */
 void fill_table_free(struct fill_table *table);
 
 struct fill_source {
 	struct upstream_set *set; /* the fill takes a reference of its own */
-	struct upstream *upstream;
+	struct upstream *upstream; /* NULL: our own object store; set and repository too */
 	const char *repository; /* at the upstream */
 	struct digest digest;
 	bool has_size;
-	uint64_t size; /* as a manifest lists it; a body of another size is refused */
+	/* As a manifest lists it. An upstream's body of another size is refused; of
+	 * what is stored the manifest may be wrong. */
+	uint64_t size;
 	/* Our repository whose readers may have the blob once its digest matched,
 	 * by a link, since no manifest of it lists the blob. NULL: one does. */
 	const char *link_from;
@@ -72,6 +78,9 @@ struct fill_joined {
  * we are stopping. */
 enum status fill_join(struct fill_table *table, const struct fill_source *source,
 		      struct fill **ret_fill, struct fill_joined *ret_joined, struct error *error);
+
+/* The running fill of this digest, the caller's to unref; NULL: there is none. */
+struct fill *fill_find(struct fill_table *table, const struct digest *digest);
 
 void fill_unref(struct fill *fill);
 

@@ -14,7 +14,10 @@
 
 struct fill_table {
 	struct content *content;
-	char *spool_directory;
+	struct hot_cache *hot; /* or NULL */
+	bool remote_objects; /* see cache_options */
+	struct cluster *cluster; /* or NULL */
+	struct spool spool;
 	_Atomic bool cancelled; /* set once, by fill_table_free */
 	/* Covers `fills` and `lanes`. A lane's work pool and the metrics have locks
 	 * of their own, which are taken under it. */

@@ -9,11 +9,14 @@
  * so nothing unverified is ever found under a digest.
  */
 #include "server/base/log.h"
+#include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/cache/fill_private.h"
+#include "server/cache/hot_cache.h"
 #include "server/content/content.h"
 #include "server/upstream/upstream.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 /* Attempts in a row that brought nothing to speak of: at the very start (fail
@@ -50,6 +53,8 @@ static bool sink_begin(void *context, uint64_t offset, bool has_total, uint64_t 
 	if (fill->has_total && fill->total != total)
 		return refuse(fill, BW_CORRUPT,
 			      "is not as long as its manifest, or itself before, said");
+	if (spool_expect(&fill->spool, total, &fill->sink_error) != BW_OK)
+		return false;
 	fill_set_total(fill, total);
 	return true;
 }
@@ -95,7 +100,7 @@ static enum status attempt(struct fill *fill, struct error *error)
 
 	fill->sink_error.code = BW_OK;
 	status = origin_read(fill->origin, fill->written, &sink, &fill->table->cancelled, error);
-	if (fill->origin->upstream)
+	if (fill->origin->upstream && !fill->origin->from_replica)
 		metric_add(M_PROXY_PULLED_BYTES, fill->written - before, "blob",
 			   fill->origin->upstream);
 	if (status != BW_OK && fill->sink_error.code != BW_OK) {
@@ -168,24 +173,41 @@ static enum status verify(struct fill *fill, struct error *error)
 			    repository ? "\"" : "");
 }
 
-/* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
-static enum status fetch_verified(struct fill *fill, struct error *error)
+/* Between a newcomer's look at the store and its joining here, the previous fill
+ * may have ended. Opened and not only looked up, because a blob that cannot be
+ * opened is worth fetching: but not when the store is everybody's, and nobody could
+ * keep what is fetched while it does not answer. */
+static enum status look_at_store(struct fill *fill, struct error *error)
 {
 	struct object_reader *stored;
+	struct error why = {0};
 	enum status status;
 
-	if (atomic_load(&fill->table->cancelled))
-		return error_set(error, BW_CANCELLED, "blob %s: stopping", fill->digest_text);
-	/* between a newcomer's look at the store and its joining here, the
-	 * previous fill may have ended; opened and not only looked up, because
-	 * a blob that cannot be opened is worth fetching */
-	if (content_open_blob(fill->table->content, &fill->digest,
-			      fill->has_total ? &fill->total : NULL, &stored, NULL) == BW_OK) {
+	if (!fill->origin->upstream)
+		return BW_OK;
+	status = content_open_blob(fill->table->content, &fill->digest,
+				   fill->has_total ? &fill->total : NULL, &stored, &why);
+	if (status == BW_OK) {
 		object_close(stored);
 		return error_set(error, BW_CONFLICT, "blob %s is stored already",
 				 fill->digest_text);
 	}
-	status = spool_create(fill->table->spool_directory, &fill->digest, &fill->spool, error);
+	if (status == BW_ABSENT || !fill->table->remote_objects)
+		return BW_OK;
+	return error_set(error, BW_UNAVAILABLE, "object store: %s", why.message);
+}
+
+/* PENDING to DONE. BW_CONFLICT: there is nothing to do, it is stored. */
+static enum status fetch_verified(struct fill *fill, struct error *error)
+{
+	enum status status;
+
+	if (atomic_load(&fill->table->cancelled))
+		return error_set(error, BW_CANCELLED, "blob %s: stopping", fill->digest_text);
+	status = look_at_store(fill, error);
+	if (status == BW_OK)
+		status = spool_create(&fill->table->spool, &fill->digest,
+				      fill->has_total ? fill->total : 0, &fill->spool, error);
 	if (status == BW_OK)
 		status = fetch(fill, error);
 	if (status == BW_OK)
@@ -197,6 +219,23 @@ static void count(const struct fill *fill, const char *result)
 {
 	if (fill->origin->upstream)
 		metric_inc(M_FILLS, fill->origin->upstream, result);
+	else
+		metric_inc(M_STORE_FILLS, result);
+}
+
+/* What the store sent was not the blob: it is read once more, lest a fault on the
+ * way be taken for damage, and removed if it is damaged, so that it can be fetched or
+ * pushed anew. */
+static void report_damage(struct fill *fill)
+{
+	struct error error = {0};
+	enum status status = content_recheck_blob(fill->table->content, &fill->digest, &error);
+
+	log_event(LOG_ERROR,
+		  status == BW_OK ? "stored blob was damaged on its way from the object store"
+				  : "stored blob is damaged",
+		  LOG_S("digest", fill->digest_text), LOG_B("removed", status == BW_ABSENT),
+		  LOG_S("err.message", status == BW_OK ? NULL : error.message));
 }
 
 static void fail(struct fill *fill, const struct error *error)
@@ -207,9 +246,42 @@ static void fail(struct fill *fill, const struct error *error)
 	if (error->code == BW_CONFLICT)
 		return;
 	count(fill, status_name(error->code));
-	log_event(LOG_WARNING, "blob was not fetched", LOG_S("upstream", fill->origin->upstream),
+	log_event(LOG_WARNING,
+		  fill->origin->upstream ? "blob was not fetched"
+					 : "blob was not read from the object store",
+		  LOG_S("upstream", fill->origin->upstream),
 		  LOG_S("repository", fill->origin->repository), LOG_S("digest", fill->digest_text),
 		  LOG_I("bytes", fill->written), LOG_S("err.message", error->message));
+	if (error->code == BW_CORRUPT && !fill->origin->upstream)
+		report_damage(fill);
+}
+
+static enum status adopt(struct fill *fill, struct error *error)
+{
+	struct content *content = fill->table->content;
+	enum status status;
+	uint64_t size;
+	char *path;
+
+	if (!fill->spool.in_memory)
+		return content_adopt_blob(content, &fill->digest, fill->written, fill->spool.path,
+					  error);
+	/* What has no name cannot be taken away, which the store says when it has
+	 * the bytes already. */
+	path = xasprintf("/proc/self/fd/%d", fill->spool.fd);
+	status = content_adopt_blob(content, &fill->digest, fill->written, path, error);
+	free(path);
+	if (status != BW_OK && content_stat_blob(content, &fill->digest, &size, NULL) == BW_OK)
+		return BW_OK;
+	return status;
+}
+
+static bool is_ours_to_store(struct fill *fill)
+{
+	struct origin *origin = fill->origin;
+
+	return origin->stores || (origin->ops->must_store &&
+				  origin->ops->must_store(origin, &fill->table->cancelled));
 }
 
 /* Readers have all they need; what fails here costs the next pull a fetch. */
@@ -222,16 +294,21 @@ static void store(struct fill *fill)
 	if (fill->link_from)
 		content_link_blob(fill->table->content, fill->link_from, &fill->digest,
 				  fill->written, NULL);
-	if (content_adopt_blob(fill->table->content, &fill->digest, fill->written, fill->spool.path,
-			       &error) == BW_OK) {
+	if (!fill->spool.in_memory) {
+		spool_uncount(&fill->spool);
+		hot_cache_offer(fill->table->hot, &fill->digest, fill->written, fill->spool.path);
+	}
+	if (!is_ours_to_store(fill)) {
+		count(fill, "verified");
+	} else if (adopt(fill, &error) == BW_OK) {
 		spool_given_away(&fill->spool);
 		count(fill, "stored");
 	} else {
-		spool_discard(&fill->spool);
 		count(fill, "not_stored");
 		log_event(LOG_ERROR, "fetched blob was not stored",
 			  LOG_S("digest", fill->digest_text), LOG_S("err.message", error.message));
 	}
+	spool_discard(&fill->spool);
 	fill_leave_table(fill);
 }
 
@@ -246,5 +323,7 @@ void fill_run(void *argument)
 	} else {
 		fail(fill, &error);
 	}
+	if (fill->origin->ops->end)
+		fill->origin->ops->end(fill->origin);
 	fill_unref(fill);
 }

@@ -43,7 +43,7 @@ static bool fetch_if_missing(struct prefetch *prefetch, const struct descriptor 
 	uint64_t size;
 
 	if (blob->foreign ||
-	    content_stat_blob(prefetch->cache->content, &blob->digest, &size, NULL) == BW_OK)
+	    cache_stat_stored(prefetch->cache, &blob->digest, &size, NULL) != BW_ABSENT)
 		return true;
 	if (fill_join(prefetch->cache->fills, &wanted, &fill, NULL, NULL) != BW_OK)
 		return false;

@@ -92,9 +92,11 @@ static enum status grant_if_stored(struct pull *pull, struct error *error)
 	enum status status;
 	uint64_t size;
 
-	if (pull->granted ||
-	    content_stat_blob(pull->cache->content, pull->digest, &size, NULL) != BW_OK)
+	if (pull->granted)
 		return BW_OK;
+	status = cache_stat_stored(pull->cache, pull->digest, &size, error);
+	if (status != BW_OK)
+		return status == BW_ABSENT ? BW_OK : status;
 	status = confirm(pull, error);
 	return status == BW_OK ? check_told_size(pull, size, error) : status;
 }
@@ -104,22 +106,17 @@ static enum cache_verdict verdict_of_stored(const struct pull *pull)
 	return pull->confirmed ? CACHE_REVALIDATED : CACHE_HIT;
 }
 
-/* BW_ABSENT: not stored. */
+/* BW_ABSENT: not stored, or as good as that. */
 static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, struct error *error)
 {
-	struct object_reader *reader;
-	enum status status;
+	enum status status =
+		cache_open_stored(pull->cache, pull->digest, pull->has_size ? &pull->size : NULL,
+				  verdict_of_stored(pull), ret_blob, error);
 
-	status = content_open_blob(pull->cache->content, pull->digest,
-				   pull->has_size ? &pull->size : NULL, &reader, error);
-	if (status != BW_OK)
-		return status;
-	*ret_blob = (struct blob_source){
-		.size = reader->info.size,
-		.verdict = verdict_of_stored(pull),
-		.reader = reader,
-	};
-	return BW_OK;
+	/* a disk of our own that cannot read it: worth a fetch, which is kept */
+	if (status != BW_OK && !pull->cache->remote_objects)
+		return BW_ABSENT;
+	return status;
 }
 
 /* The longest a reader waits for the next byte before it believes that the fill
@@ -195,7 +192,9 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 		status = grant_if_stored(pull, error);
 		if (status != BW_OK)
 			return status;
-		if (pull->granted && open_stored(pull, ret_blob, NULL) == BW_OK)
+		if (pull->granted)
+			status = open_stored(pull, ret_blob, error);
+		if (pull->granted && status != BW_ABSENT)
 			break;
 		if (negative_has(pull->cache->negatives, pull->key))
 			return known_absent(pull, error);
@@ -206,7 +205,7 @@ static enum status open_blob(struct pull *pull, struct blob_source *ret_blob, st
 				 "blob of \"%s\": what is stored, or fetched for others, could not "
 				 "be had in %d attempts",
 				 pull->source->stored, LOOKS_MAX);
-	if (status == BW_OK && ret_blob->reader)
+	if (status == BW_OK && ret_blob->verdict != CACHE_MISS)
 		remember_grant(pull, ret_blob->size);
 	if (status == BW_ABSENT)
 		remember_absent(pull);
@@ -233,10 +232,12 @@ static enum status stat_blob(struct pull *pull, uint64_t *ret_size, enum cache_v
 			     struct error *error)
 {
 	uint64_t stored_size;
-	bool stored =
-		content_stat_blob(pull->cache->content, pull->digest, &stored_size, NULL) == BW_OK;
-	enum status status = BW_OK;
+	enum status status = cache_stat_stored(pull->cache, pull->digest, &stored_size, error);
+	bool stored = status == BW_OK;
 
+	if (!stored && status != BW_ABSENT)
+		return status;
+	status = BW_OK;
 	if (!stored || !pull->granted)
 		status = confirm(pull, error);
 	if (status == BW_OK && stored)

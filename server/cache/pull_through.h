@@ -92,10 +92,23 @@ void cache_forget_tag(struct cache *cache, const struct cache_source *source,
 struct blob_source {
 	uint64_t size;
 	enum cache_verdict verdict;
-	struct object_reader *reader; /* set: stored */
-	struct fill *fill; /* else: being fetched */
+	/* One of these: */
+	bool has_file; /* `file`: in the hot cache */
+	struct object_reader *reader; /* stored */
+	struct fill *fill; /* being fetched, or read from a remote store */
+	int file;
 	int64_t patience_ms; /* how long new bytes of the fill are worth waiting for */
+	/* With a fill of what is stored: where to read it directly when there is no
+	 * room for it on its way. */
+	struct content *content;
+	struct digest digest;
 };
+
+/* A blob of a local repository, which the caller found to link it. BW_ABSENT: its
+ * bytes are gone; everything else: the stores could not tell. */
+enum status cache_open_local_blob(struct cache *cache, const struct digest *digest,
+				  uint64_t listed_size, struct blob_source *ret_blob,
+				  struct error *error);
 
 enum status cache_open_blob(struct cache *cache, const struct cache_source *source,
 			    const struct digest *digest, struct blob_source *ret_blob,
@@ -118,6 +131,18 @@ enum status blob_source_read(struct blob_source *blob, uint64_t offset, void *ta
 enum status cache_stat_blob(struct cache *cache, const struct cache_source *source,
 			    const struct digest *digest, uint64_t *ret_size,
 			    enum cache_verdict *ret_verdict, struct error *error);
+
+/* --- other replicas --- */
+
+/* As in the options. */
+struct cluster *cache_cluster(const struct cache *cache);
+
+/* For another replica, whoever may pull it: the fill that runs here, or what is
+ * stored. BW_TIMEOUT: a fill runs, and its size was not known by the deadline.
+ * Everything else: there is nothing to be had here. */
+enum status cache_open_for_replica(struct cache *cache, const struct digest *digest,
+				   deadline_ms deadline, struct blob_source *ret_blob,
+				   struct error *error);
 
 /* All tags of the repository, sorted by bytes. Release with tag_names_release. */
 struct tag_names {

@@ -192,6 +192,10 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 enum status content_open_blob(struct content *content, const struct digest *digest,
 			      const uint64_t *listed_size, struct object_reader **ret_reader,
 			      struct error *error);
+/* Reads the blob once more, after bytes came that did not match its digest. BW_OK:
+ * it does match. BW_ABSENT: it was damaged, and is removed. */
+enum status content_recheck_blob(struct content *content, const struct digest *digest,
+				 struct error *error);
 /* Takes a finished local file whose bytes match the digest (the caller hashed
  * them). On BW_OK the file is gone from `path`. */
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,

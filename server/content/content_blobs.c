@@ -158,6 +158,26 @@ enum status content_open_blob(struct content *content, const struct digest *dige
 	return status;
 }
 
+enum status content_recheck_blob(struct content *content, const struct digest *digest,
+				 struct error *error)
+{
+	struct object_reader *reader;
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_blob(key, digest);
+	status = object_open(content->objects, key, &reader, error);
+	if (status == BW_OK) {
+		status = rehash(digest, reader, error);
+		if (status == BW_CORRUPT)
+			status = remove_unless_replaced(content, key, &reader->info, error);
+		object_close(reader);
+	}
+	if (status == BW_ABSENT)
+		forget_blob(content, digest);
+	return status;
+}
+
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,
 			       const char *path, struct error *error)
 {

@@ -65,7 +65,6 @@ bool local_open_blob(struct registry *registry, const struct target *target,
 		     const struct digest *digest, struct blob_source *ret_blob,
 		     struct api_failure *failure)
 {
-	struct object_reader *reader;
 	struct error error = {0};
 	uint64_t size;
 	enum status status =
@@ -74,17 +73,10 @@ bool local_open_blob(struct registry *registry, const struct target *target,
 	if (status == BW_ABSENT)
 		return no_blob(target, digest, failure);
 	if (status == BW_OK)
-		status = content_open_blob(registry->content, digest, &size, &reader, &error);
+		status = cache_open_local_blob(registry->cache, digest, size, ret_blob, &error);
 	if (status == BW_ABSENT)
 		return bytes_gone(target, digest, failure);
-	if (status != BW_OK)
-		return failure_from_stores(failure, status, &error, API_BLOB_UNKNOWN);
-	*ret_blob = (struct blob_source){
-		.size = reader->info.size,
-		.verdict = CACHE_LOCAL,
-		.reader = reader,
-	};
-	return true;
+	return status == BW_OK || failure_from_stores(failure, status, &error, API_BLOB_UNKNOWN);
 }
 
 bool local_stat_blob(struct registry *registry, const struct target *target,

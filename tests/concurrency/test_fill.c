@@ -144,7 +144,7 @@ static struct lone lone_fill(struct scene *scene)
 					   .digest = scene->digest};
 	struct lone lone = {0};
 
-	assert_int_equal(fill_table_new(&scene->world->options, &lone.table, NULL), BW_OK);
+	assert_int_equal(fill_table_new(&scene->world->options, NULL, &lone.table, NULL), BW_OK);
 	assert_int_equal(fill_join(lone.table, &wanted, &lone.fill, NULL, NULL), BW_OK);
 	return lone;
 }
@@ -554,7 +554,7 @@ static void stopping_does_not_wait_for_an_upstream(void **state)
 	struct fill_table *table = NULL;
 	unsigned asked = 0;
 
-	assert_int_equal(fill_table_new(&world->options, &table, NULL), BW_OK);
+	assert_int_equal(fill_table_new(&world->options, NULL, &table, NULL), BW_OK);
 	for (unsigned i = 0; i < FILLS; i++) {
 		struct fill_source wanted = {
 			.set = world->set, .upstream = world->a.upstream, .repository = "team/app"};
