@@ -145,6 +145,7 @@ void redis_supervisor_stop(struct redis *redis);
 struct redis_watch {
 	struct redis_stream *stream; /* subscribed; NULL: there is none */
 	char epoch[REDIS_EPOCH_SIZE];
+	bool doubtful; /* the epoch may have changed: the server is to be asked */
 };
 /* `control` makes the server tell, and must stay open. BW_UNSUPPORTED, and no stream,
  * where the server refuses. */

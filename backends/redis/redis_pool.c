@@ -15,6 +15,7 @@ void redis_session_over(struct redis *redis, uint64_t generation, enum redis_sta
 	pthread_mutex_lock(&redis->lock);
 	if (redis->state == REDIS_UP && redis->session.generation == generation) {
 		redis->state = state;
+		atomic_store(&redis->watched, false);
 		if (why)
 			redis->problem = *why;
 		pthread_cond_broadcast(&redis->changed);

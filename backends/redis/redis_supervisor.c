@@ -94,8 +94,8 @@ static void publish(struct watchman *watchman)
 	struct redis *redis = watchman->redis;
 
 	redis_tell_lost(redis);
-	atomic_store(&redis->watched, watchman->watch.stream != NULL);
 	pthread_mutex_lock(&redis->lock);
+	atomic_store(&redis->watched, watchman->watch.stream != NULL);
 	watchman->session.generation = redis->session.generation + 1;
 	redis->session = watchman->session;
 	redis->state = REDIS_UP;
@@ -133,7 +133,7 @@ static void end(struct watchman *watchman)
 {
 	struct redis *redis = watchman->redis;
 
-	if (atomic_exchange(&redis->watched, false))
+	if (watchman->watch.stream)
 		redis_tell_lost(redis);
 	redis_watch_end(&watchman->watch);
 	redis_stream_free(watchman->control);
@@ -177,8 +177,9 @@ static enum status beat(struct watchman *watchman, struct error *error)
 	int64_t now = clock_monotonic_ms();
 	enum status status;
 
-	if (now < watchman->beat_at)
+	if (now < watchman->beat_at && !watchman->watch.doubtful)
 		return BW_OK;
+	watchman->watch.doubtful = false;
 	watchman->beat_at = now + BEAT_MS;
 	status = check_server(watchman, error);
 	if (!status && watchman->watch.stream)

@@ -49,12 +49,15 @@ static enum status is_swept(const struct redis_settings *settings, struct redis_
 	return status;
 }
 
-/* Takes the lease, or has it for longer. */
+/* Takes the epoch's own lease, or has it for longer. An old snapshot may bring back that
+ * of another epoch. */
 static enum status lease(const struct redis_settings *settings, struct redis_sweep *sweep,
-			 struct redis_stream *control, deadline_ms deadline, struct error *error)
+			 struct redis_stream *control, const char *epoch, deadline_ms deadline,
+			 struct error *error)
 {
-	char *lease_key = key_of(settings, KEY_LEASE, "sweep");
-	char *fence_key = key_of(settings, KEY_FENCE, "sweep");
+	char *name = xasprintf("sweep %s", epoch);
+	char *lease_key = key_of(settings, KEY_LEASE, name);
+	char *fence_key = key_of(settings, KEY_FENCE, name);
 	char fence[24];
 	redisReply *reply = NULL;
 	enum status status;
@@ -79,6 +82,7 @@ static enum status lease(const struct redis_settings *settings, struct redis_swe
 		freeReplyObject(reply);
 	free(lease_key);
 	free(fence_key);
+	free(name);
 	return status;
 }
 
@@ -188,7 +192,7 @@ enum status redis_sweep_step(const struct redis_settings *settings, struct redis
 	if (!had)
 		status = is_swept(settings, control, epoch, deadline, &sweep->done, error);
 	if (!status && !sweep->done)
-		status = lease(settings, sweep, control, deadline, error);
+		status = lease(settings, sweep, control, epoch, deadline, error);
 	if (!status && sweep->ours && !sweep->done) {
 		status = scan(settings, sweep, control, epoch, deadline, error);
 		if (!status && strcmp(sweep->cursor, "0") == 0)

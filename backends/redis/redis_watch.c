@@ -17,6 +17,12 @@
 enum watched { WATCHED_TAG, WATCHED_MANIFEST, WATCHED_LISTED, WATCHED_COUNT };
 static const char *const kinds[WATCHED_COUNT] = {KEY_TAG, KEY_MANIFEST, KEY_LISTED};
 
+/* Where the epoch itself is. */
+static char *epoch_key(const struct redis *redis)
+{
+	return xasprintf("%s%s", redis->settings.prefix, KEY_EPOCH);
+}
+
 static char *prefix_of(const struct redis *redis, enum watched what, const char *epoch)
 {
 	return xasprintf("%s%s:{%s:", redis->settings.prefix, kinds[what], epoch);
@@ -58,6 +64,7 @@ static enum status track(const struct redis *redis, struct redis_stream *control
 			 const char *epoch, deadline_ms deadline, struct error *error)
 {
 	char *prefixes[WATCHED_COUNT];
+	char *epoch_at = epoch_key(redis);
 	redisReply *reply = NULL;
 	enum status status;
 
@@ -65,7 +72,9 @@ static enum status track(const struct redis *redis, struct redis_stream *control
 		prefixes[i] = prefix_of(redis, (enum watched)i, epoch);
 	status = REDIS_ASK(control, deadline, &reply, error, "CLIENT", "TRACKING", "ON", "REDIRECT",
 			   id, "BCAST", "PREFIX", prefixes[WATCHED_TAG], "PREFIX",
-			   prefixes[WATCHED_MANIFEST], "PREFIX", prefixes[WATCHED_LISTED]);
+			   prefixes[WATCHED_MANIFEST], "PREFIX", prefixes[WATCHED_LISTED], "PREFIX",
+			   epoch_at);
+	free(epoch_at);
 	for (int i = 0; i < WATCHED_COUNT; i++)
 		free(prefixes[i]);
 	return expect_no_error(status, reply, error);
@@ -125,8 +134,12 @@ static void tell_row(struct redis *redis, enum watched what, const char *reposit
 }
 
 /* "<prefix>t:{<epoch>:<repository>}:<tag>" */
-static void tell_key(struct redis *redis, const struct redis_watch *watch, const char *key)
+static void tell_key(struct redis *redis, struct redis_watch *watch, const char *key)
 {
+	char *epoch_at = epoch_key(redis);
+
+	watch->doubtful |= strcmp(key, epoch_at) == 0;
+	free(epoch_at);
 	for (int i = 0; i < WATCHED_COUNT; i++) {
 		char *prefix = prefix_of(redis, (enum watched)i, watch->epoch);
 		bool ours = str_starts_with(key, prefix);
@@ -145,8 +158,7 @@ static void tell_key(struct redis *redis, const struct redis_watch *watch, const
 }
 
 /* ["message", CHANNEL, [key, ...]]; nil instead of the keys: all of them. */
-static void tell_message(struct redis *redis, const struct redis_watch *watch,
-			 const redisReply *message)
+static void tell_message(struct redis *redis, struct redis_watch *watch, const redisReply *message)
 {
 	const redisReply *keys;
 
@@ -156,6 +168,7 @@ static void tell_message(struct redis *redis, const struct redis_watch *watch,
 		return;
 	keys = message->element[2];
 	if (keys->type != REDIS_REPLY_ARRAY) {
+		watch->doubtful = true;
 		redis_tell_lost(redis);
 		return;
 	}
