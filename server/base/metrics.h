@@ -60,6 +60,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_CLUSTER_LEASES_LOST,  "registry_cluster_leases_lost_total",     METRIC_COUNTER,   "", "", "",                      "Fetches whose lease was lost while they ran; another replica may have fetched the same.") \
 	X(M_STORAGE_SECONDS,      "registry_storage_action_seconds",        METRIC_HISTOGRAM, "store", "action", "",           "Time of each action on a store.") \
 	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
+	X(M_STORE_UP,             "registry_store_up",                      METRIC_GAUGE,     "store", "", "",                 "1 while the store (objects, index) can be used; /readyz says why not.") \
 	X(M_UPLOADS_EXPIRED,      "registry_uploads_expired_total",         METRIC_COUNTER,   "", "", "",                      "Abandoned uploads removed.") \
 	X(M_RELOADS,              "registry_config_reloads_total",          METRIC_COUNTER,   "result", "", "",                "Reloads by SIGHUP, by result (ok, refused).")
 /* clang-format on */

@@ -148,6 +148,7 @@ struct config {
 		char *admin_address;
 		unsigned threads;
 		char *external_url; /* no trailing '/'; "" : relative Locations */
+		int64_t drain_delay_ms;
 		int64_t drain_timeout_ms;
 	} http;
 	struct {

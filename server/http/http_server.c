@@ -42,7 +42,7 @@ bool http_server_may_keep(const struct http_server *server, const struct connect
 	const struct listener *listener = connection_listener(connection);
 	unsigned threads = listener_threads(listener);
 
-	return connection_may_stay(connection) && atomic_load(&server->phase) < SERVER_DRAINING &&
+	return connection_may_stay(connection) && atomic_load(&server->phase) < SERVER_LEAVING &&
 	       listener_connections(listener) <= threads - threads / 4;
 }
 
@@ -276,8 +276,10 @@ enum status http_server_start(const struct http_server_options *options,
 
 	server->registry = options->registry;
 	server->external_url = xstrdup(options->external_url ? options->external_url : "");
-	server->admin = admin_new(options->registry, &server->phase);
-	status = listener_start(&admin_options, &server->admin_listener, error);
+	status = admin_new(options->registry, options->objects_shared, &server->phase,
+			   &server->admin, error);
+	if (status == BW_OK)
+		status = listener_start(&admin_options, &server->admin_listener, error);
 	if (status == BW_OK)
 		status = listener_start(&registry_options, &server->listener, error);
 	if (status != BW_OK) {
@@ -301,6 +303,11 @@ const char *http_server_admin_address(const struct http_server *server)
 void http_server_is_up(struct http_server *server)
 {
 	atomic_store(&server->phase, SERVER_SERVING);
+}
+
+void http_server_leave(struct http_server *server)
+{
+	atomic_store(&server->phase, SERVER_LEAVING);
 }
 
 void http_server_drain(struct http_server *server)

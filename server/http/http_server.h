@@ -2,7 +2,7 @@
  * The HTTP side of the server: two listeners, one for the registry API and one
  * for the admin endpoints, and how they start and end.
  *
- *   start, is_up ... drain ... (is_quiet, or time is over: cut) ... free
+ *   start, is_up ... leave ... drain ... (is_quiet, or time is over: cut) ... free
  */
 #ifndef HTTP_HTTP_SERVER_H
 #define HTTP_HTTP_SERVER_H
@@ -21,6 +21,7 @@ struct http_server_options {
 	unsigned threads; /* http.threads */
 	const char *external_url; /* http.externalURL, "" for none; copied */
 	struct registry *registry; /* outlives the server */
+	bool objects_shared; /* other replicas use the same object store: health.h */
 };
 
 /* Serves when it returns BW_OK. Signals should be blocked by now. */
@@ -33,6 +34,10 @@ const char *http_server_admin_address(const struct http_server *server);
 
 /* Start-up is over: /readyz may say so from now on. */
 void http_server_is_up(struct http_server *server);
+
+/* From now on /readyz says "draining", and every answer closes its connection, so that
+ * its client finds another replica; who comes all the same is served. */
+void http_server_leave(struct http_server *server);
 
 /* From now on /readyz says "draining", no connection to the registry is
  * accepted, and every answer closes its connection. */

@@ -150,6 +150,18 @@ static void log_stage(enum log_level level, const char *message, const struct ht
 	log_event(level, message, LOG_I("requests", http_server_in_flight(server)));
 }
 
+/* Until the delay is over, or somebody does not want to wait for it. */
+static void leave(const struct supervision *supervision)
+{
+	deadline_ms deadline = deadline_in(supervision->config->http.drain_delay_ms);
+	int number = SIGHUP;
+
+	log_stage(LOG_INFO, "leaving: not ready any more", supervision->server);
+	http_server_leave(supervision->server);
+	while (number == SIGHUP || (number == 0 && !deadline_passed(deadline)))
+		number = next_signal(deadline_left_ms(deadline));
+}
+
 static void drain(const struct supervision *supervision)
 {
 	struct http_server *server = supervision->server;
@@ -173,15 +185,15 @@ static void drain(const struct supervision *supervision)
 void supervise(struct supervision *supervision)
 {
 	struct config *started = config_ref(supervision->config);
+	int number;
 
-	for (;;) {
-		int number = next_signal(-1);
-
+	do {
+		number = next_signal(-1);
 		if (number == SIGHUP)
 			reload(supervision, started);
-		if (number == SIGTERM || number == SIGINT)
-			break;
-	}
+	} while (number != SIGTERM && number != SIGINT);
 	config_unref(started);
+	if (number == SIGTERM && supervision->config->http.drain_delay_ms > 0)
+		leave(supervision);
 	drain(supervision);
 }

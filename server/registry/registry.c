@@ -62,9 +62,14 @@ enum check_references registry_checks(struct registry *registry)
 	return checks;
 }
 
-enum status registry_check(struct registry *registry, struct error *error)
+enum status registry_check_objects(struct registry *registry, struct error *error)
 {
-	return content_check(registry->content, error);
+	return object_check(content_objects(registry->content), error);
+}
+
+enum status registry_check_index(struct registry *registry, struct error *error)
+{
+	return metadata_check(content_metadata(registry->content), error);
 }
 
 bool parse_path_digest(const char *text, struct digest *ret_digest, struct api_failure *failure)

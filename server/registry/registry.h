@@ -106,7 +106,8 @@ bool registry_list_repositories(struct registry *registry, const char *n, const 
 				struct registry_document *ret_document,
 				struct api_failure *failure);
 
-/* For /readyz: our own stores only. */
-enum status registry_check(struct registry *registry, struct error *error);
+/* For /readyz: can our own stores be used? */
+enum status registry_check_objects(struct registry *registry, struct error *error);
+enum status registry_check_index(struct registry *registry, struct error *error);
 
 #endif

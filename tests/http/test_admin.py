@@ -1,5 +1,7 @@
 """The admin listener: health and metrics, whatever the registry is busy with."""
 
+import json
+
 import pytest
 
 from fakes import faults, images
@@ -13,7 +15,9 @@ PATIENT = {"firstByte": "20s", "stall": "20s"}
 def test_health(upstream, serve):
     server = serve(upstream)
     assert server.admin("/livez").status == 200
-    assert server.admin("/readyz").status == 200
+    ready = server.admin("/readyz")
+    assert ready.status == 200 and ready.headers["content-type"] == "application/json"
+    assert json.loads(ready.body) == {"status": "ready", "objects": "ok", "index": "ok"}
     assert server.admin("/nothing").status == 404
     assert server.admin("/v2/").status == 404
 
@@ -125,7 +129,26 @@ def test_unready_when_the_store_is_gone(upstream, image, serve):
     server.root.rename(server.folder / "moved")
     server.root.write_bytes(b"not a folder")
     server.wait_until(lambda: server.admin("/readyz").status == 503, timeout=30)
+    state = json.loads(server.admin("/readyz").body)
+    assert state["status"] == "unready" and str(server.root) in state["objects"]
+    assert server.metrics().value("registry_store_up", store="objects") == 0
     assert server.admin("/livez").status == 200
     server.root.unlink()
     (server.folder / "moved").rename(server.root)
-    server.wait_until(lambda: server.admin("/readyz").status == 200, timeout=30)
+    server.wait_until(lambda: server.admin("/readyz").status == 200, timeout=5)
+    assert server.metrics().value("registry_store_up", store="objects") == 1
+
+
+def test_an_index_that_is_gone_takes_no_replica_away(upstream, image, serve):
+    """What is stored is still pulled without it, so requests are better sent here than
+    nowhere; a push says itself that it cannot be done."""
+    server = serve(upstream)
+    server.pull("team/app", "1")
+    for path in server.folder.glob("index.db*"):
+        path.rename(server.folder / f"moved-{path.name}")
+    server.wait_until(lambda: json.loads(server.admin("/readyz").body)["status"] == "degraded")
+    reply = server.admin("/readyz")
+    state = json.loads(reply.body)
+    assert reply.status == 200 and state["objects"] == "ok" and state["index"] != "ok"
+    assert server.metrics().value("registry_store_up", store="index") == 0
+    assert server.metrics().value("registry_store_up", store="objects") == 1

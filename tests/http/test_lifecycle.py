@@ -72,6 +72,46 @@ def test_sigterm_makes_it_unready(upstream, big, gate, serve):
     stream.close()
 
 
+def leaving(server):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        reply = server.admin("/readyz")
+        return reply.status == 503 and b"draining" in reply.body
+    return False
+
+
+def test_who_still_comes_is_served_while_the_word_spreads(upstream, image, serve):
+    """A load balancer goes on sending clients until it has heard: none of them is lost."""
+    server = serve(upstream, config={"http": {"drainDelay": "20s"}})
+    server.pull("team/app", "1")
+    with server.client() as early:
+        early.get("/v2/")
+        server.signal(signal.SIGTERM)
+        server.wait_until(lambda: leaving(server))
+        assert early.get("/v2/").headers["connection"] == "close"
+        for _ in range(3):
+            with server.client() as client:
+                reply = client.get("/v2/")
+                assert reply.status == 200 and reply.headers["connection"] == "close"
+        server.pull("team/app", "1")
+        assert server.process.poll() is None
+        server.signal(signal.SIGTERM)          # somebody does not want to wait
+        assert server.process.wait(10) == 0
+
+
+def test_the_delay_of_a_drain_has_an_end(upstream, serve):
+    server = serve(upstream, config={"http": {"drainDelay": "1s"}})
+    server.signal(signal.SIGTERM)
+    server.wait_until(lambda: leaving(server))
+    assert not is_closed(server.port)
+    assert server.process.wait(10) == 0
+
+
+def test_ctrl_c_does_not_wait_for_load_balancers(upstream, serve):
+    server = serve(upstream, config={"http": {"drainDelay": "60s"}})
+    server.signal(signal.SIGINT)
+    assert server.process.wait(10) == 0
+
+
 def test_drain_has_an_end(upstream, big, gate, serve):
     server = serve(upstream, timeouts=PATIENT, config={"http": {"drainTimeout": "1s"}})
     stream = start_download(server, big)

@@ -79,11 +79,12 @@ def test_readiness_is_told_when_it_turns(upstream, image, serve):
     server.root.rename(hidden)
     server.wait_until(lambda: server.admin("/readyz").status == 503)
     server.admin("/readyz")
-    line, = lines(server, "^not ready$")
-    assert line["level"] == "error" and str(server.root) in line["err.message"]
+    line, = lines(server, "^store away$")
+    assert (line["level"], line["store"]) == ("error", "objects")
+    assert str(server.root) in line["err.message"]
     hidden.rename(server.root)
     server.wait_until(server.ready)
-    assert len(lines(server, "^ready again$")) == 1
+    assert len(lines(server, "^store back$")) == 1
 
 
 def test_start_names_the_stores_by_their_whole_paths(upstream, serve):
