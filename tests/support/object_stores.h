@@ -11,6 +11,7 @@
 #include "backends/decorators/metered_store.h"
 #include "backends/fs/fs_store.h"
 #include "backends/mem/mem_object_store.h"
+#include "backends/s3/libs3/libs3_store.h"
 #include "backends/s3/s3_store.h"
 #include "server/base/memory.h"
 #include "tests/support/s3_server.h"
@@ -58,7 +59,10 @@ static inline struct object_store *open_faulty_filesystem(const char *scratch)
 	return faulty_object_store_new(open_filesystem(scratch), &plan);
 }
 
-static inline struct object_store *open_s3(const char *variable)
+typedef enum status (*s3_constructor)(const struct s3_options *options,
+				      struct object_store **ret_store, struct error *error);
+
+static inline struct object_store *open_s3(const char *variable, s3_constructor construct)
 {
 	struct object_store *store = NULL;
 	char bucket[S3_BUCKET_SIZE];
@@ -75,7 +79,7 @@ static inline struct object_store *open_s3(const char *variable)
 
 	s3_server_from_environment(variable, &server);
 	s3_server_bucket(&server, bucket);
-	if (s3_store_new(&options, &store, &error))
+	if (construct(&options, &store, &error))
 		fail_msg("%s", error.message);
 	return store;
 }
@@ -83,13 +87,25 @@ static inline struct object_store *open_s3(const char *variable)
 static inline struct object_store *open_minio(const char *scratch)
 {
 	(void)scratch;
-	return open_s3(S3_SERVER_MINIO);
+	return open_s3(S3_SERVER_MINIO, s3_store_new);
 }
 
 static inline struct object_store *open_rgw(const char *scratch)
 {
 	(void)scratch;
-	return open_s3(S3_SERVER_RGW);
+	return open_s3(S3_SERVER_RGW, s3_store_new);
+}
+
+static inline struct object_store *open_libs3_minio(const char *scratch)
+{
+	(void)scratch;
+	return open_s3(S3_SERVER_MINIO, libs3_store_new);
+}
+
+static inline struct object_store *open_libs3_rgw(const char *scratch)
+{
+	(void)scratch;
+	return open_s3(S3_SERVER_RGW, libs3_store_new);
 }
 
 static const struct object_store_kind object_store_kinds[] = {
@@ -100,6 +116,8 @@ static const struct object_store_kind object_store_kinds[] = {
 	{"faulty filesystem", open_faulty_filesystem},
 	{"s3 on MinIO", open_minio},
 	{"s3 on Ceph", open_rgw},
+	{"libs3 on MinIO", open_libs3_minio},
+	{"libs3 on Ceph", open_libs3_rgw},
 };
 
 struct object_fixture {

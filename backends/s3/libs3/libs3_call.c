@@ -1,0 +1,267 @@
+#include "backends/s3/libs3/libs3_internal.h"
+#include "server/base/str.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/select.h>
+#include <time.h>
+
+#define ATTEMPTS 4u
+#define STEP_MS 100 /* how often deadlines are looked at */
+#define BLIND_STEP_MS 5 /* where select() cannot see the descriptor */
+#define META_SIZE "breakwater-size"
+#define META_WRITER "breakwater-writer"
+
+/* libs3 writes the date with gmtime(), whose memory all threads share. No I/O happens
+ * under it: with a context, requests are only composed. */
+static pthread_mutex_t compose_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- callbacks ---- */
+
+static S3Status take_head(const S3ResponseProperties *properties, void *data)
+{
+	struct libs3_call *call = data;
+
+	libs3_moved(call);
+	call->answered = true;
+	call->content_length = properties->contentLength;
+	call->head = (struct s3_head){.size = properties->contentLength,
+				      .stored_at = properties->lastModified * 1000};
+	if (properties->eTag)
+		str_copy(call->head.etag, sizeof(call->head.etag), properties->eTag);
+	for (int i = 0; i < properties->metaDataCount; i++) {
+		const S3NameValue *meta = &properties->metaData[i];
+
+		if (strcmp(meta->name, META_WRITER) == 0)
+			str_copy(call->writer, sizeof(call->writer), meta->value);
+		if (strcmp(meta->name, META_SIZE) == 0)
+			call->head.is_record = str_parse_u64(meta->value, strlen(meta->value),
+							     &call->head.record_size);
+	}
+	return S3StatusOK;
+}
+
+static void take_end(S3Status status, const S3ErrorDetails *details, void *data)
+{
+	struct libs3_call *call = data;
+
+	call->done = true;
+	call->status = status;
+	if (details && details->message)
+		str_copy(call->message, sizeof(call->message), details->message);
+}
+
+const S3ResponseHandler libs3_response_handler = {take_head, take_end};
+
+/* ---- contexts ---- */
+
+static S3RequestContext *context_get(struct libs3_transport *transport)
+{
+	S3RequestContext *context = NULL;
+
+	pthread_mutex_lock(&transport->lock);
+	if (transport->idle_count)
+		context = transport->idle[--transport->idle_count];
+	pthread_mutex_unlock(&transport->lock);
+	if (!context && S3_create_request_context(&context) != S3StatusOK)
+		return NULL;
+	return context;
+}
+
+void libs3_context_put(struct libs3_transport *transport, const struct libs3_call *call,
+		       S3RequestContext *context)
+{
+	bool kept = false;
+
+	if (call->done) {
+		pthread_mutex_lock(&transport->lock);
+		kept = transport->idle_count < LIBS3_IDLE_MAX;
+		if (kept)
+			transport->idle[transport->idle_count++] = context;
+		pthread_mutex_unlock(&transport->lock);
+	}
+	if (!kept)
+		S3_destroy_request_context(context);
+}
+
+static void wait_for_something(S3RequestContext *context, int64_t ms)
+{
+	int64_t wish = S3_get_request_context_timeout(context);
+	fd_set readable;
+	fd_set writable;
+	fd_set special;
+	struct timeval wait;
+	int last = -1;
+
+	FD_ZERO(&readable);
+	FD_ZERO(&writable);
+	FD_ZERO(&special);
+	S3_get_request_context_fdsets(context, &readable, &writable, &special, &last);
+	if (wish >= 0 && wish < ms)
+		ms = wish;
+	if (last < 0 && ms > BLIND_STEP_MS)
+		ms = BLIND_STEP_MS;
+	wait = (struct timeval){ms / 1000, ms % 1000 * 1000};
+	select(last + 1, &readable, &writable, &special, &wait);
+}
+
+void libs3_step(S3RequestContext *context, deadline_ms until)
+{
+	int64_t left = deadline_left_ms(until);
+	int running;
+
+	wait_for_something(context, left < STEP_MS ? left : STEP_MS);
+	S3_runonce_request_context(context, &running);
+}
+
+/* ---- one attempt ---- */
+
+static bool begin(struct libs3_transport *transport, struct libs3_call *call,
+		  const struct s3_secret *secret, S3RequestContext *context)
+{
+	S3BucketContext bucket = {
+		.hostName = transport->host,
+		.bucketName = transport->bucket,
+		.protocol = S3ProtocolHTTP,
+		.uriStyle = transport->style,
+		.accessKeyId = secret->access_key,
+		.secretAccessKey = secret->secret_key,
+	};
+
+	pthread_mutex_lock(&compose_lock);
+	call->start(call, &bucket, context);
+	pthread_mutex_unlock(&compose_lock);
+	return !call->done;
+}
+
+/* False: the deadline passed, or nothing came or went for too long. */
+static bool run(struct libs3_transport *transport, struct libs3_call *call,
+		S3RequestContext *context, deadline_ms deadline)
+{
+	int running;
+
+	S3_runonce_request_context(context, &running);
+	while (!call->done && !(call->streams && call->answered)) {
+		deadline_ms until =
+			deadline_earlier(deadline, call->moved_at_ms + transport->first_byte_ms);
+
+		if (deadline_passed(until))
+			return false;
+		libs3_step(context, until);
+	}
+	return true;
+}
+
+static struct s3_verdict try_once(struct libs3_transport *transport, struct libs3_call *call,
+				  const struct s3_secret *secret, deadline_ms deadline,
+				  S3RequestContext **ret_context, struct error *error)
+{
+	struct s3_verdict verdict = {BW_TIMEOUT, S3_TIMED_OUT, false, ""};
+	S3RequestContext *context = context_get(transport);
+	bool in_time = true;
+
+	call->done = call->answered = false;
+	call->message[0] = call->writer[0] = '\0';
+	libs3_moved(call);
+	if (!context) {
+		verdict = libs3_judge(S3StatusOutOfMemory);
+	} else {
+		if (begin(transport, call, secret, context))
+			in_time = run(transport, call, context, deadline);
+		if (in_time)
+			verdict = libs3_judge(call->done ? call->status : S3StatusOK);
+		if (ret_context && verdict.status == BW_OK && !call->done)
+			*ret_context = context;
+		else
+			libs3_context_put(transport, call, context);
+	}
+	if (verdict.status)
+		libs3_tell(transport, call, &verdict, error);
+	return verdict;
+}
+
+/* ---- the loop ---- */
+
+static enum status refuse(struct libs3_transport *transport, int64_t wait_ms, struct error *error)
+{
+	char last[sizeof(transport->last_failure)];
+
+	pthread_mutex_lock(&transport->lock);
+	memcpy(last, transport->last_failure, sizeof(last));
+	pthread_mutex_unlock(&transport->lock);
+	error_set(error, BW_UNAVAILABLE,
+		  "S3 at %s failed too often, and is not asked for %lld ms; last: %s",
+		  transport->host, (long long)wait_ms, last);
+	if (error)
+		error->retry_after = 1;
+	return BW_UNAVAILABLE;
+}
+
+static void report(struct libs3_transport *transport, const struct s3_verdict *verdict,
+		   const struct error *why)
+{
+	if (verdict->outcome == S3_FAILED || verdict->outcome == S3_TIMED_OUT) {
+		pthread_mutex_lock(&transport->lock);
+		str_copy(transport->last_failure, sizeof(transport->last_failure), why->message);
+		pthread_mutex_unlock(&transport->lock);
+	}
+	s3_guard_report(&transport->guard, verdict->outcome);
+}
+
+static bool wait_to_retry(struct libs3_transport *transport, const struct s3_verdict *verdict,
+			  unsigned attempt, deadline_ms deadline)
+{
+	struct timespec length;
+	int64_t pause;
+
+	if (!verdict->retry || attempt + 1 >= ATTEMPTS ||
+	    !s3_guard_retry(&transport->guard, attempt, &pause) ||
+	    pause >= deadline_left_ms(deadline))
+		return false;
+	length = (struct timespec){pause / 1000, pause % 1000 * 1000000};
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &length, &length) == EINTR)
+		;
+	return true;
+}
+
+/* New keys may be in the files since. */
+static bool may_use_new_keys(struct libs3_transport *transport, const struct s3_verdict *verdict,
+			     const struct s3_secret *secret, bool *renewed)
+{
+	if (verdict->status != BW_DENIED || *renewed)
+		return false;
+	*renewed = true;
+	return s3_secrets_renewed(transport->secrets, secret);
+}
+
+enum status libs3_ask(struct libs3_transport *transport, struct libs3_call *call,
+		      S3RequestContext **ret_context, struct error *error)
+{
+	deadline_ms deadline = deadline_in(transport->operation_ms);
+	struct s3_verdict verdict;
+	struct error why = {0};
+	bool renewed = false;
+	bool again;
+
+	for (unsigned attempt = 0;; attempt++) {
+		struct s3_secret secret;
+		int64_t wait_ms = 0;
+
+		if (!s3_guard_admit(&transport->guard, &wait_ms))
+			return refuse(transport, wait_ms, error);
+		s3_secrets_get(transport->secrets, &secret);
+		verdict = try_once(transport, call, &secret, deadline, ret_context, &why);
+		report(transport, &verdict, &why);
+		again = may_use_new_keys(transport, &verdict, &secret, &renewed) ||
+			wait_to_retry(transport, &verdict, attempt, deadline);
+		s3_secret_release(&secret);
+		if (!again)
+			break;
+	}
+	if (verdict.status == BW_OK)
+		transport->bucket_seen_ms = clock_monotonic_ms();
+	else if (error)
+		*error = why;
+	return verdict.status;
+}
