@@ -9,14 +9,12 @@
  * so nothing unverified is ever found under a digest.
  */
 #include "server/base/log.h"
-#include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/cache/fill_private.h"
 #include "server/cache/hot_cache.h"
 #include "server/content/content.h"
 #include "server/upstream/upstream.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 /* Attempts in a row that brought nothing to speak of: at the very start (fail
@@ -182,9 +180,14 @@ static enum status look_at_store(struct fill *fill, struct error *error)
 	struct object_reader *stored;
 	struct error why = {0};
 	enum status status;
+	uint64_t size;
 
-	if (!fill->origin->upstream)
-		return BW_OK;
+	if (!fill->origin->upstream) {
+		if (!hot_cache_has(fill->table->hot, &fill->digest, &size))
+			return BW_OK;
+		return error_set(error, BW_CONFLICT, "blob %s was read a moment ago",
+				 fill->digest_text);
+	}
 	status = content_open_blob(fill->table->content, &fill->digest,
 				   fill->has_total ? &fill->total : NULL, &stored, &why);
 	if (status == BW_OK) {
@@ -259,21 +262,11 @@ static void fail(struct fill *fill, const struct error *error)
 static enum status adopt(struct fill *fill, struct error *error)
 {
 	struct content *content = fill->table->content;
-	enum status status;
-	uint64_t size;
-	char *path;
 
-	if (!fill->spool.in_memory)
-		return content_adopt_blob(content, &fill->digest, fill->written, fill->spool.path,
-					  error);
-	/* What has no name cannot be taken away, which the store says when it has
-	 * the bytes already. */
-	path = xasprintf("/proc/self/fd/%d", fill->spool.fd);
-	status = content_adopt_blob(content, &fill->digest, fill->written, path, error);
-	free(path);
-	if (status != BW_OK && content_stat_blob(content, &fill->digest, &size, NULL) == BW_OK)
-		return BW_OK;
-	return status;
+	if (fill->spool.in_memory)
+		return content_copy_blob(content, &fill->digest, fill->written, fill->spool.fd,
+					 error);
+	return content_adopt_blob(content, &fill->digest, fill->written, fill->spool.path, error);
 }
 
 static bool is_ours_to_store(struct fill *fill)

@@ -52,7 +52,7 @@ static enum status open_reader(struct cache *cache, const struct digest *digest,
 	return BW_OK;
 }
 
-/* *ret_again: what failed was not the store. */
+/* *ret_again: what failed was not the store, or it is in the hot cache by now. */
 static enum status join_fill(struct cache *cache, const struct digest *digest,
 			     const uint64_t *listed_size, enum cache_verdict verdict,
 			     struct blob_source *ret_blob, bool *ret_again, struct error *error)
@@ -72,7 +72,7 @@ static enum status join_fill(struct cache *cache, const struct digest *digest,
 	status = fill_wait_size(fill, deadline_in(FIRST_BYTE_PATIENCE_MS), &size, error);
 	if (status != BW_OK) {
 		fill_unref(fill);
-		*ret_again = !joined.same_source && status != BW_TIMEOUT;
+		*ret_again = status == BW_CONFLICT || (!joined.same_source && status != BW_TIMEOUT);
 		return status;
 	}
 	*ret_blob = (struct blob_source){
@@ -93,9 +93,9 @@ static enum status open_remote(struct cache *cache, const struct digest *digest,
 	enum status status = BW_ABSENT;
 	bool again = true;
 
-	if (open_hot(cache, digest, verdict, ret_blob))
-		return BW_OK;
 	for (unsigned looks = 0; again && looks < LOOKS_MAX; looks++) {
+		if (open_hot(cache, digest, verdict, ret_blob))
+			return BW_OK;
 		again = false;
 		status = join_fill(cache, digest, listed_size, verdict, ret_blob, &again, error);
 	}

@@ -200,6 +200,9 @@ enum status content_recheck_blob(struct content *content, const struct digest *d
  * them). On BW_OK the file is gone from `path`. */
 enum status content_adopt_blob(struct content *content, const struct digest *digest, uint64_t size,
 			       const char *path, struct error *error);
+/* The same of a file that has no name, and stays the caller's. */
+enum status content_copy_blob(struct content *content, const struct digest *digest, uint64_t size,
+			      int file, struct error *error);
 
 /* --- documents: index only, see metadata_store.h --- */
 enum status content_get_document(struct content *content, const char *repository, const char *kind,

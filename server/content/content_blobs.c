@@ -2,13 +2,15 @@
  * Blobs: the bytes once for everybody, and who lists them.
  */
 #include "server/base/clock.h"
+#include "server/base/file.h"
 #include "server/base/memory.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-#define REHASH_BYTES ((size_t)256 << 10) /* read at a time */
+#define PIECE_BYTES ((size_t)256 << 10) /* read at a time */
 
 enum status content_get_listed(struct content *content, const char *repository,
 			       const struct digest *digest, uint64_t *ret_size, struct error *error)
@@ -81,7 +83,7 @@ static void forget_blob(struct content *content, const struct digest *digest)
 static enum status rehash(const struct digest *digest, struct object_reader *reader,
 			  struct error *error)
 {
-	char *piece = xmalloc(REHASH_BYTES);
+	char *piece = xmalloc(PIECE_BYTES);
 	struct hasher hasher;
 	struct digest found;
 	uint64_t offset = 0;
@@ -90,7 +92,7 @@ static enum status rehash(const struct digest *digest, struct object_reader *rea
 
 	hasher_init(&hasher, digest->algorithm);
 	while (status == BW_OK && length > 0) {
-		status = object_read(reader, offset, piece, REHASH_BYTES,
+		status = object_read(reader, offset, piece, PIECE_BYTES,
 				     deadline_in(OBJECT_GET_TIMEOUT_MS), &length, error);
 		if (status == BW_OK)
 			hasher_update(&hasher, piece, length);
@@ -191,4 +193,60 @@ enum status content_adopt_blob(struct content *content, const struct digest *dig
 	/* The bytes are safe; a failing index is repaired by the next look. */
 	index_blob(content, digest, size, clock_wall_ms());
 	return BW_OK;
+}
+
+static enum status copy_file(int file, uint64_t size, struct object_writer *writer,
+			     struct error *error)
+{
+	char *piece = xmalloc(PIECE_BYTES);
+	enum status status = BW_OK;
+
+	for (uint64_t offset = 0; status == BW_OK && offset < size;) {
+		uint64_t left = size - offset;
+		ssize_t got = file_pread_all(
+			file, piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, offset);
+
+		if (got <= 0)
+			status = error_set_errno(error, BW_IO, got < 0 ? (int)-got : EIO,
+						 "read a blob's file");
+		else
+			status = object_write(writer, piece, (size_t)got, error);
+		offset += got > 0 ? (uint64_t)got : 0;
+	}
+	free(piece);
+	return status;
+}
+
+static enum status create_from_file(struct content *content, const char *key, int file,
+				    uint64_t size, struct error *error)
+{
+	struct object_writer *writer;
+	enum status status = object_create(content->objects, key, &writer, error);
+
+	if (status != BW_OK)
+		return status;
+	status = copy_file(file, size, writer, error);
+	if (status == BW_OK)
+		return object_commit(writer, error);
+	object_abort(writer);
+	return status;
+}
+
+enum status content_copy_blob(struct content *content, const struct digest *digest, uint64_t size,
+			      int file, struct error *error)
+{
+	struct error why = {0};
+	struct object_info info;
+	char key[KEY_SIZE];
+	enum status status;
+
+	key_of_blob(key, digest);
+	status = object_stat(content->objects, key, &info, &why);
+	if (status == BW_ABSENT)
+		status = create_from_file(content, key, file, size, &why);
+	if (status == BW_OK)
+		index_blob(content, digest, size, clock_wall_ms());
+	else if (error)
+		*error = why;
+	return status;
 }
