@@ -149,6 +149,12 @@ def http_asan(suite):
                      env={"BREAKWATER": str(ROOT / "build/asan/breakwater"), **SANITIZERS})
 
 
+def cluster(suite):
+    if suite.build("release"):
+        suite.pytest("tests/cluster", "-n", JOBS, "--dist=worksteal",
+                     env={"BREAKWATER": str(ROOT / "build/breakwater")})
+
+
 def conformance(suite):
     if suite.build("release"):
         suite.pytest("tests/conformance", "-n", JOBS,
@@ -187,7 +193,7 @@ def run_fuzz_target(source, options):
 
 
 SUITES = {"lint": lint, "unit": unit, "properties": properties, "concurrency": concurrency,
-          "http": http, "http-asan": http_asan, "conformance": conformance, "e2e": e2e, "fuzz": fuzz}
+          "http": http, "http-asan": http_asan, "cluster": cluster, "conformance": conformance, "e2e": e2e, "fuzz": fuzz}
 
 
 def run_suite(name, options):
