@@ -3,7 +3,6 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
-#include <hiredis/sds.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

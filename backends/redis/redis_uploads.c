@@ -185,10 +185,11 @@ static enum status read_page(struct redis_call *call, int64_t touched_before, un
 	return BW_OK;
 }
 
-/* Takes those without a row out of the page, and out of the list: whoever made or
- * removed them died in between. *ret_removed: how many. */
+/* Takes those without a row out of the page: whoever made or removed them died in
+ * between. *ret_removed of them there were, and the call is ready to take them out of the
+ * list. */
 static enum status leave_out_rowless(struct redis_call *call, struct upload_page *page,
-				     int64_t touched_before, unsigned *ret_removed)
+				     unsigned *ret_removed)
 {
 	bool there[UPLOADS_PAGE];
 	unsigned kept = 0;
@@ -217,7 +218,6 @@ static enum status leave_out_rowless(struct redis_call *call, struct upload_page
 		redis_call_plain_key(call, KEY_UPLOADS, NULL);
 		redis_call_string(call, page->ids[i]);
 	}
-	(void)touched_before;
 	*ret_removed = page->count - kept;
 	page->count = kept;
 	return status;
@@ -241,7 +241,7 @@ enum status redis_list_uploads(struct metadata_store *base, int64_t touched_befo
 		if (status)
 			break;
 		found = page->count;
-		status = leave_out_rowless(&call, page, touched_before, &removed);
+		status = leave_out_rowless(&call, page, &removed);
 		if (!status && removed)
 			status = redis_call_run(&call);
 		for (unsigned i = 0; i < page->count && !status && more; i++)
