@@ -591,6 +591,13 @@ static inline bool metadata_is_watched(struct metadata_store *store)
 	return !store->ops->is_watched || store->ops->is_watched(store);
 }
 
+/* Do several processes have this index? It may then be lost, and begun anew, beside
+ * any of them. */
+static inline bool metadata_is_shared(struct metadata_store *store)
+{
+	return store->ops->is_watched != NULL;
+}
+
 static inline enum status metadata_check(struct metadata_store *store, struct error *error)
 {
 	return store->ops->check(store, error);

@@ -82,7 +82,11 @@ static enum status service_start(struct service *service, struct config *config,
 	service->registry = registry_new(stores->content, service->cache, config);
 	options.registry = service->registry;
 	/* first: a store with nothing in it is found out before somebody pushes */
-	service->background = background_start(stores->content, config->uploads.max_age_ms);
+	service->background = background_start(&(struct background_options){
+		.content = stores->content,
+		.upload_max_age_ms = config->uploads.max_age_ms,
+		.max_cache_bytes = config->storage.max_cache_size,
+	});
 	return http_server_start(&options, &service->server, error);
 }
 

@@ -462,6 +462,10 @@ struct metadata_store *metered_metadata_store_new(struct metadata_store *inner)
 	/* whoever asks whether there is one is to hear what the inner store would say */
 	if (!inner->ops->next_version)
 		store->ops.next_version = NULL;
+	if (!inner->ops->watch)
+		store->ops.watch = NULL;
+	if (!inner->ops->is_watched)
+		store->ops.is_watched = NULL;
 	store->base.ops = &store->ops;
 	return &store->base;
 }

@@ -62,7 +62,9 @@ enum status cache_new(const struct cache_options *options, struct cache **ret_ca
 	cache->manifests = lru_new(MANIFESTS_BYTES, &view_ops);
 	pthread_mutex_init(&cache->maps_lock, NULL);
 	cache->tags = lru_new(TAGS_BYTES, &tag_ops);
+	cache->uses = uses_new();
 	cache->background = work_pool_new("cache", BACKGROUND_THREADS, BACKGROUND_QUEUE);
+	cache_watch(cache);
 	*ret_cache = cache;
 	return BW_OK;
 }
@@ -71,6 +73,7 @@ void cache_free(struct cache *cache)
 {
 	if (!cache)
 		return;
+	cache_unwatch(cache);
 	atomic_store(&cache->stopping, true);
 	/* background work starts fills, so it ends first */
 	work_pool_free(cache->background);
@@ -78,6 +81,7 @@ void cache_free(struct cache *cache)
 	hot_cache_free(cache->hot);
 	flight_table_free(cache->flights);
 	negative_free(cache->negatives);
+	uses_free(cache->uses);
 	lru_free(cache->tags);
 	pthread_mutex_destroy(&cache->maps_lock);
 	lru_free(cache->manifests);

@@ -12,6 +12,7 @@ struct fill_table;
 struct flight_table;
 struct lru;
 struct negative_cache;
+struct uses;
 struct work_pool;
 
 struct cache {
@@ -29,6 +30,9 @@ struct cache {
 	pthread_mutex_t maps_lock;
 	_Atomic uint64_t moment; /* one more with each forgetting; written under the lock */
 	struct work_pool *background; /* refreshes and prefetching */
+	struct uses *uses;
+	struct metadata_watcher watcher;
+	int64_t copy_believed_ms; /* COPY_BELIEVED_MS; tests shorten it */
 	_Atomic bool stopping; /* background work that has not begun need not */
 };
 
@@ -84,6 +88,25 @@ void prefetch_blobs(struct cache *cache, const struct cache_source *source,
  */
 uint64_t cache_moment(struct cache *cache);
 
+/* --- copies.c --- */
+/* How long a copy is good for of which nobody would tell us that it changed. */
+#define COPY_BELIEVED_MS 2000
+
+void cache_watch(struct cache *cache);
+void cache_unwatch(struct cache *cache);
+/* May a copy be used that was last compared with the stores then (monotonic ms)? False:
+ * the caller does so now, and it counts as done. */
+bool cache_believes(struct cache *cache, _Atomic int64_t *checked_at);
+/* `map` is one of the cache's two. */
+void cache_forget_key(struct cache *cache, struct lru *map, const char *key);
+
+/* --- use.c --- */
+struct uses *uses_new(void);
+void uses_free(struct uses *uses); /* after the background work ended */
+/* The manifest was just asked for. */
+void cache_note_use(struct cache *cache, const struct cache_source *source,
+		    struct manifest_view *view);
+
 /* A digest's manifest from memory or the stores. BW_ABSENT: not stored here;
  * everything else: the stores could not tell. */
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
@@ -104,6 +127,7 @@ struct tag_view {
 	uint64_t version;
 	int64_t stored_at;
 	_Atomic int64_t validated_at;
+	_Atomic int64_t checked_at; /* monotonic ms; see cache_believes */
 	_Atomic bool refreshing; /* a background HEAD is under way */
 };
 

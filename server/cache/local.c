@@ -45,8 +45,5 @@ void cache_forget_tag(struct cache *cache, const struct cache_source *source,
 	char key[CACHE_KEY_SIZE];
 
 	cache_key(key, source, reference);
-	pthread_mutex_lock(&cache->maps_lock);
-	atomic_fetch_add(&cache->moment, 1);
-	lru_remove(cache->tags, key);
-	pthread_mutex_unlock(&cache->maps_lock);
+	cache_forget_key(cache, cache->tags, key);
 }

@@ -65,6 +65,45 @@ static enum status check_record(struct cache *cache, const struct cache_source *
 	return BW_OK;
 }
 
+/* From the stores. *ret_keep: it may be kept in memory. */
+static enum status read_stored(struct cache *cache, const struct cache_source *source,
+			       const struct digest *digest, struct manifest_entry *ret,
+			       bool *ret_keep, struct error *error)
+{
+	struct manifest_entry entry = {0};
+	enum status status =
+		content_get_manifest(cache->content, source->stored, digest, &entry, error);
+
+	*ret_keep = true;
+	if (status == BW_OK && !source->upstream)
+		status = check_record(cache, source, digest, ret_keep, error);
+	if (status == BW_OK)
+		*ret = entry;
+	else
+		manifest_entry_release(&entry);
+	return status;
+}
+
+/* `view` is a copy that may be out of date. BW_ABSENT: it is, and is forgotten. When
+ * the stores cannot tell, it stays. */
+static enum status check_copy(struct cache *cache, const struct cache_source *source,
+			      const struct manifest_view *view, const char *key,
+			      struct error *error)
+{
+	struct manifest_entry entry = {0};
+	struct error trouble = {0};
+	bool keep;
+
+	if (read_stored(cache, source, &view->digest, &entry, &keep, &trouble) != BW_ABSENT) {
+		manifest_entry_release(&entry);
+		return BW_OK;
+	}
+	cache_forget_key(cache, cache->manifests, key);
+	if (error)
+		*error = trouble;
+	return BW_ABSENT;
+}
+
 enum status cache_stored_manifest(struct cache *cache, const struct cache_source *source,
 				  const struct digest *digest, struct manifest_view **ret_view,
 				  struct error *error)
@@ -74,27 +113,24 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
 	bool keep = true;
-	enum status status;
+	enum status status = BW_OK;
 
 	key_of_digest(key, source, digest);
 	view = lru_get(cache->manifests, key);
+	if (view && !cache_believes(cache, &view->checked_at))
+		status = check_copy(cache, source, view, key, error);
 	if (!view) {
-		status =
-			content_get_manifest(cache->content, source->stored, digest, &entry, error);
-		if (status != BW_OK)
-			return status;
-		if (!source->upstream)
-			status = check_record(cache, source, digest, &keep, error);
-		if (status != BW_OK) {
-			manifest_entry_release(&entry);
-			return status;
-		}
-		view = manifest_view_new(&entry);
-		if (keep)
+		status = read_stored(cache, source, digest, &entry, &keep, error);
+		if (status == BW_OK)
+			view = manifest_view_new(&entry);
+		if (status == BW_OK && keep)
 			keep_manifest(cache, key, view, moment);
 	}
-	*ret_view = view;
-	return BW_OK;
+	if (status == BW_OK)
+		*ret_view = view;
+	else
+		manifest_view_unref(view);
+	return status;
 }
 
 static void log_not_stored(const struct cache_source *source, const char *reference,

@@ -1,5 +1,6 @@
 #include "server/cache/manifest_view.h"
 
+#include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
@@ -11,6 +12,8 @@ struct manifest_view *manifest_view_new(struct manifest_entry *entry)
 
 	atomic_init(&view->references, 1);
 	atomic_init(&view->prefetched_at, 0);
+	atomic_init(&view->checked_at, clock_monotonic_ms());
+	atomic_init(&view->use_told_at, 0);
 	view->digest = entry->digest;
 	digest_format(&entry->digest, view->digest_text);
 	str_copy(view->media_type, sizeof(view->media_type), entry->media_type);

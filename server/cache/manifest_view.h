@@ -19,6 +19,8 @@ struct manifest_view {
 	char media_type[MEDIA_TYPE_MAX];
 	char *body;
 	size_t body_length;
+	_Atomic int64_t checked_at; /* monotonic ms; when the stores last had it */
+	_Atomic int64_t use_told_at; /* likewise; when the index was last told that it is used */
 	_Atomic int64_t prefetched_at; /* monotonic ms; when its blobs were last asked for */
 };
 

@@ -236,28 +236,51 @@ static void log_unreadable(const struct question *question, const struct error *
 		  LOG_S("err.message", trouble->message));
 }
 
+/* Is the copy in memory what the stores have? They may have less, when they did not
+ * take what was fetched. */
+static bool is_up_to_date(struct tag_view *tag, enum status status, const struct tag_entry *entry)
+{
+	if (status != BW_OK)
+		return status != BW_ABSENT;
+	if (entry->version == tag->version && entry->validated_at > atomic_load(&tag->validated_at))
+		atomic_store(&tag->validated_at, entry->validated_at);
+	return entry->version <= tag->version;
+}
+
+static struct tag_view *load_tag(const struct question *question, const struct tag_entry *entry,
+				 struct error *error)
+{
+	struct manifest_view *view;
+
+	if (cache_stored_manifest(question->cache, question->source, &entry->digest, &view,
+				  error) != BW_OK)
+		return NULL;
+	return cache_keep_tag(question->cache, question->key, tag_view_new(view, entry),
+			      question->moment);
+}
+
 /* The tag's copy from memory or the stores; NULL: none, or none to be had. */
 static struct tag_view *stored_tag(const struct question *question)
 {
 	struct cache *cache = question->cache;
-	const struct cache_source *source = question->source;
 	struct tag_view *tag = lru_get(cache->tags, question->key);
-	struct manifest_view *view;
 	struct error trouble = {0};
 	struct tag_entry entry;
 	enum status status;
 
-	if (tag)
+	if (tag && cache_believes(cache, &tag->checked_at))
 		return tag;
-	status = content_get_tag(cache->content, source->stored, question->reference->text, &entry,
-				 &trouble);
-	if (status == BW_OK)
-		status = cache_stored_manifest(cache, source, &entry.digest, &view, &trouble);
-	if (status != BW_OK && status != BW_ABSENT)
+	status = content_get_tag(cache->content, question->source->stored,
+				 question->reference->text, &entry, &trouble);
+	if (tag && is_up_to_date(tag, status, &entry))
+		return tag;
+	if (tag && status == BW_ABSENT)
+		lru_remove(cache->tags, question->key);
+	tag_view_unref(tag);
+	tag = status == BW_OK ? load_tag(question, &entry, &trouble) : NULL;
+	if (!tag && trouble.code != BW_OK && trouble.code != BW_ABSENT)
 		log_unreadable(question, &trouble);
-	if (status != BW_OK)
-		return NULL;
-	return cache_keep_tag(cache, question->key, tag_view_new(view, &entry), question->moment);
+	return tag;
 }
 
 static enum status serve_stale(const struct question *question, const struct error *failure,
@@ -384,6 +407,7 @@ enum status cache_get_manifest(struct cache *cache, const struct cache_source *s
 	cache_count(source, "manifest", status, verdict);
 	if (status != BW_OK)
 		return status;
+	cache_note_use(cache, source, view);
 	if (prefetch)
 		prefetch_blobs(cache, source, view);
 	*ret_view = view;

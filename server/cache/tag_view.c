@@ -13,6 +13,7 @@ struct tag_view *tag_view_new(struct manifest_view *view, const struct tag_entry
 	tag->version = entry->version;
 	tag->stored_at = entry->stored_at;
 	atomic_init(&tag->validated_at, entry->validated_at);
+	atomic_init(&tag->checked_at, clock_monotonic_ms());
 	atomic_init(&tag->refreshing, false);
 	return tag;
 }

@@ -10,9 +10,10 @@
 
 /* ---- marks ---- */
 
-/* What is remembered is asked for again after this long: another process may have
- * changed it, or lost the index, and nobody tells us. */
+/* What is remembered is asked for again after this long; and sooner, when a change by
+ * another process, or the loss of the index, would not be heard of. */
 #define MARK_KEPT_MS 60000
+#define MARK_KEPT_UNHEARD_MS 2000
 #define MARKS_BYTES ((size_t)4 << 20)
 
 struct mark {
@@ -44,7 +45,7 @@ static struct lru *marks_new(void)
 	return lru_new(MARKS_BYTES, &mark_ops);
 }
 
-bool content_mark_get(struct lru *marks, const char *name, bool *ret_value)
+bool content_mark_get(struct content *content, struct lru *marks, const char *name, bool *ret_value)
 {
 	struct mark *mark = lru_get(marks, name);
 	bool good;
@@ -52,6 +53,8 @@ bool content_mark_get(struct lru *marks, const char *name, bool *ret_value)
 	if (!mark)
 		return false;
 	good = !deadline_passed(mark->until);
+	if (good && deadline_left_ms(mark->until) < MARK_KEPT_MS - MARK_KEPT_UNHEARD_MS)
+		good = metadata_is_watched(content->metadata);
 	if (good)
 		*ret_value = mark->value;
 	mark_unref(mark);

@@ -59,13 +59,19 @@ struct object_store *content_objects(struct content *content);
 struct metadata_store *content_metadata(struct content *content);
 
 /* Does the index list all there is? Not after it was lost, until
- * content_mark_complete says that it was rebuilt (server/maintenance). Until
+ * it was rebuilt (server/maintenance). Until
  * then lists of tags and referrers are read from the object store, and the
  * catalog is BW_UNAVAILABLE. */
 bool content_is_complete(struct content *content);
-enum status content_mark_complete(struct content *content, struct error *error);
+/* Around reading all of the object store into it, or finding that there is nothing:
+ * from the end on it is complete, unless it was lost in between. */
+enum status content_begin_rebuild(struct content *content, int64_t *ret_token, struct error *error);
+enum status content_end_rebuild(struct content *content, int64_t token, struct error *error);
 /* It has to be rebuilt: it may have lost rows. */
 enum status content_mark_incomplete(struct content *content, struct error *error);
+/* Forgets what was concluded from it: it may have been lost, or others have changed it
+ * unheard (metadata_watcher's `lost`). */
+void content_index_lost(struct content *content);
 
 /* --- repositories --- */
 /* BW_OK: a manifest or a link is stored in it. BW_ABSENT: the stores know that

@@ -157,8 +157,12 @@ enum status content_list_tags(struct content *content, const char *repository, c
 		return BW_OK;
 	if (content_is_complete(content) &&
 	    metadata_list_tags(content->metadata, repository, after, limit, hand_on_tag, &listing,
-			       NULL) == BW_OK)
-		return BW_OK;
+			       NULL) == BW_OK) {
+		enum status status = content_still_complete(content, error);
+
+		if (status == BW_OK || *listing.last)
+			return status;
+	}
 	if (listing.stopped || listing.left == 0)
 		return BW_OK;
 	return list_stored_tags(content, repository, *listing.last ? listing.last : after, &listing,
@@ -265,8 +269,12 @@ enum status content_list_referrers(struct content *content, const char *reposito
 
 	if (content_is_complete(content) &&
 	    metadata_list_referrers(content->metadata, repository, subject, after, hand_on_referrer,
-				    &listing, NULL) == BW_OK)
-		return BW_OK;
+				    &listing, NULL) == BW_OK) {
+		enum status status = content_still_complete(content, error);
+
+		if (status == BW_OK || listing.last.algorithm != DIGEST_NONE)
+			return status;
+	}
 	if (listing.stopped)
 		return BW_OK;
 	if (listing.last.algorithm != DIGEST_NONE)

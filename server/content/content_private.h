@@ -23,11 +23,16 @@ struct content {
 	/* What the object store said, while the index could not, about which
 	 * repositories there are. */
 	struct lru *known_repositories;
-	_Atomic bool complete; /* the index's mark was seen */
+	_Atomic bool complete; /* the index's mark was seen; of one that is not shared */
 	_Atomic int64_t complete_asked_at; /* monotonic; when it was last looked for */
 	_Atomic unsigned index_failures; /* manifests that the index did not take */
 	int64_t settle_patience_ms; /* REFERENCES_PATIENCE_MS; tests shorten it */
 };
+
+/* --- content_complete.c --- */
+/* After an answer of the index that is believed because it lists all there is.
+ * BW_UNAVAILABLE: it was lost meanwhile. */
+enum status content_still_complete(struct content *content, struct error *error);
 
 /* --- content_versions.c --- */
 /* Makes sure content_version() stays above a version seen somewhere. */
@@ -53,8 +58,10 @@ enum status content_scan_manifests(struct content *content, const char *reposito
 				   const struct digest *wanted, uint64_t *ret_size,
 				   struct error *error);
 
-/* Something that is remembered for a minute, as a value of an lru. */
-bool content_mark_get(struct lru *marks, const char *name, bool *ret_value);
+/* Something that is remembered for a minute, as a value of an lru; for a moment only
+ * while nobody would tell us that the index was changed or lost. */
+bool content_mark_get(struct content *content, struct lru *marks, const char *name,
+		      bool *ret_value);
 void content_mark_put(struct lru *marks, const char *name, bool value);
 
 /* --- content_manifests.c --- */

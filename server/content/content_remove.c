@@ -139,11 +139,13 @@ static enum status untag_stored(struct content *content, const char *repository,
 static enum status untag_where_listed(struct content *content, const char *repository,
 				      const struct digest *digest, struct error *error)
 {
-	enum status status = BW_OK;
+	enum status status = untag_indexed(content, repository, digest, error);
 
-	if (!content_is_complete(content))
-		status = untag_stored(content, repository, digest, error);
-	/* an index that lacks much may still have what the store no longer lists */
+	/* asked afterwards: it may have been lost just now */
+	if (status != BW_OK || content_is_complete(content))
+		return status;
+	status = untag_stored(content, repository, digest, error);
+	/* what was repaired meanwhile */
 	return status == BW_OK ? untag_indexed(content, repository, digest, error) : status;
 }
 

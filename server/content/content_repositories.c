@@ -1,6 +1,5 @@
 /*
- * Which repositories there are: the catalog in the index, and whether it can be
- * believed.
+ * Which repositories there are: the catalog in the index.
  *
  * Who pushes stores first, then tells the index, then looks whether the catalog has
  * the repository and adds it if not. Who removes the last of it takes it out of the
@@ -11,47 +10,9 @@
  * repository was noted: another process may have taken it out since, and asking
  * costs one read of the index.
  */
-#include "server/base/clock.h"
 #include "server/base/lru.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
-
-#define COMPLETE_MARK "complete"
-#define COMPLETE_ASKED_MS 1000 /* at most that often, while it is not */
-
-bool content_is_complete(struct content *content)
-{
-	int64_t now = clock_monotonic_ms();
-	int64_t asked_at = atomic_load(&content->complete_asked_at);
-	int64_t value = 0;
-
-	if (atomic_load(&content->complete))
-		return true;
-	if (now - asked_at < COMPLETE_ASKED_MS ||
-	    !atomic_compare_exchange_strong(&content->complete_asked_at, &asked_at, now))
-		return false;
-	if (metadata_get_mark(content->metadata, COMPLETE_MARK, &value, NULL) == BW_OK && value)
-		atomic_store(&content->complete, true);
-	return atomic_load(&content->complete);
-}
-
-enum status content_mark_complete(struct content *content, struct error *error)
-{
-	enum status status = metadata_put_mark(content->metadata, COMPLETE_MARK, 1, error);
-
-	if (status == BW_OK)
-		atomic_store(&content->complete, true);
-	return status;
-}
-
-enum status content_mark_incomplete(struct content *content, struct error *error)
-{
-	enum status status = metadata_put_mark(content->metadata, COMPLETE_MARK, 0, error);
-
-	if (status == BW_OK)
-		atomic_store(&content->complete, false);
-	return status;
-}
 
 /* A tag alone is nothing that could be pulled: removed ones leave records that say
  * so, and the manifest of any other is gone. Tags are the last in a listing. */
@@ -91,7 +52,7 @@ enum status content_has_repository(struct content *content, const char *reposito
 		return BW_OK;
 	if (indexed == BW_ABSENT && content_is_complete(content))
 		return error_set(error, BW_ABSENT, "nothing is stored in \"%s\"", repository);
-	if (content_mark_get(content->known_repositories, repository, &known))
+	if (content_mark_get(content, content->known_repositories, repository, &known))
 		return known ? BW_OK
 			     : error_set(error, BW_ABSENT, "nothing is stored in \"%s\"",
 					 repository);
@@ -108,11 +69,14 @@ enum status content_has_repository(struct content *content, const char *reposito
 enum status content_list_repositories(struct content *content, const char *after, unsigned limit,
 				      repository_list_fn fn, void *context, struct error *error)
 {
+	enum status status;
+
 	if (!content_is_complete(content))
 		return error_set(error, BW_UNAVAILABLE,
 				 "the index does not list every repository yet; see "
 				 "\"breakwater reindex\"");
-	return metadata_list_repositories(content->metadata, after, limit, fn, context, error);
+	status = metadata_list_repositories(content->metadata, after, limit, fn, context, error);
+	return status == BW_OK ? content_still_complete(content, error) : status;
 }
 
 enum status content_note_repository(struct content *content, const char *repository,

@@ -15,7 +15,7 @@ bool content_was_scanned(struct content *content, const char *repository)
 {
 	bool was = false;
 
-	return content_mark_get(content->scanned, repository, &was) && was;
+	return content_mark_get(content, content->scanned, repository, &was) && was;
 }
 
 void content_forget_scan(struct content *content, const char *repository)

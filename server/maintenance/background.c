@@ -8,6 +8,7 @@
 #include "server/maintenance/expiry.h"
 #include "server/maintenance/last_stop.h"
 #include "server/maintenance/reindex.h"
+#include "server/maintenance/turn.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #define LONGEST_ROUND_MS 600000 /* ten minutes */
 #define REBUILD_AGAIN_MS 60000 /* after a failure */
 #define REBUILD_TOLD_MS 10000 /* how far it is */
+#define REBUILD_LOOK_MS 5000 /* is a shared index still complete? */
+#define REBUILD_TURN_MS 30000 /* may hang for so long before another one begins */
 
 struct worker {
 	pthread_t thread;
@@ -23,8 +26,8 @@ struct worker {
 };
 
 struct background {
+	struct background_options options;
 	struct content *content;
-	int64_t upload_max_age_ms;
 	struct worker janitor;
 	struct worker rebuilder;
 	_Atomic bool stopping; /* also read without the lock, by tasks */
@@ -48,7 +51,7 @@ static bool wait_for(struct background *background, int64_t ms)
 
 static int64_t round_ms(const struct background *background)
 {
-	int64_t round = background->upload_max_age_ms / 4;
+	int64_t round = background->options.upload_max_age_ms / 4;
 
 	if (round < SHORTEST_ROUND_MS)
 		return SHORTEST_ROUND_MS;
@@ -68,8 +71,9 @@ static enum status expire(struct background *background, enum status before)
 	struct task task = {.stop = &background->stopping};
 	struct expired_uploads expired = {0};
 	struct error error = {0};
-	enum status status = expire_uploads(background->content, background->upload_max_age_ms,
-					    true, &task, &expired, &error);
+	enum status status =
+		expire_uploads(background->content, background->options.upload_max_age_ms, true,
+			       &task, &expired, &error);
 
 	if (expired.sessions + expired.parts > 0) {
 		metric_add(M_UPLOADS_EXPIRED, expired.sessions + expired.parts, NULL);
@@ -89,6 +93,19 @@ static enum status clear_collections(struct background *background, enum status 
 	return status;
 }
 
+/* What is left of a turn keeps the other replicas from doing it again at once. */
+static void look_after_uploads(struct background *background, enum status *expiry,
+			       enum status *clearing)
+{
+	struct turn turn;
+
+	if (turn_take(&turn, background->options.coordination, "janitor", round_ms(background) / 2,
+		      NULL) != BW_OK)
+		return;
+	*expiry = expire(background, *expiry);
+	*clearing = clear_collections(background, *clearing);
+}
+
 static void *janitor(void *argument)
 {
 	struct background *background = argument;
@@ -96,8 +113,7 @@ static void *janitor(void *argument)
 	enum status clearing = BW_OK;
 
 	do {
-		expiry = expire(background, expiry);
-		clearing = clear_collections(background, clearing);
+		look_after_uploads(background, &expiry, &clearing);
 	} while (wait_for(background, round_ms(background)));
 	return NULL;
 }
@@ -106,6 +122,7 @@ static void *janitor(void *argument)
 
 struct rebuild_log {
 	struct reindex_summary summary;
+	struct turn *turn;
 	deadline_ms next;
 };
 
@@ -120,15 +137,16 @@ static void log_progress(void *context)
 {
 	struct rebuild_log *log = context;
 
+	turn_keep(log->turn);
 	if (!deadline_passed(log->next))
 		return;
 	log->next = deadline_in(REBUILD_TOLD_MS);
 	log_summary("the index is being rebuilt", &log->summary);
 }
 
-static enum status rebuild(struct background *background, struct error *error)
+static enum status rebuild(struct background *background, struct turn *turn, struct error *error)
 {
-	struct rebuild_log log = {.next = deadline_in(REBUILD_TOLD_MS)};
+	struct rebuild_log log = {.turn = turn, .next = deadline_in(REBUILD_TOLD_MS)};
 	struct task task = {.stop = &background->stopping, .tick = log_progress, .context = &log};
 	enum status status = reindex(background->content, &task, &log.summary, error);
 
@@ -141,39 +159,73 @@ static enum status rebuild(struct background *background, struct error *error)
 	return BW_OK;
 }
 
-/* A store with nothing in it has an index that is complete from the first request
- * on. False: not so, or it could not be told now. */
-static bool is_complete(struct content *content)
+static bool is_empty(struct content *content)
 {
 	bool empty = false;
 
-	if (content_is_complete(content))
-		return true;
-	return reindex_not_needed(content, &empty, NULL) == BW_OK && empty &&
-	       content_mark_complete(content, NULL) == BW_OK;
+	return reindex_not_needed(content, &empty, NULL) == BW_OK && empty;
 }
 
-static enum status complete_index(struct background *background, struct error *error)
+/* A store with nothing in it has an index that is complete from the first request
+ * on. It is looked at before as well: to begin takes the end from another replica that
+ * is rebuilding. False: not so, or it could not be told now. */
+static bool is_complete(struct content *content)
+{
+	int64_t token = 0;
+
+	if (content_is_complete(content))
+		return true;
+	return is_empty(content) && content_begin_rebuild(content, &token, NULL) == BW_OK &&
+	       is_empty(content) && content_end_rebuild(content, token, NULL) == BW_OK;
+}
+
+/* With the turn. */
+static enum status complete_index(struct background *background, struct turn *turn,
+				  struct error *error)
 {
 	if (is_complete(background->content))
 		return BW_OK;
 	log_event(LOG_INFO, "the index is not complete and is rebuilt; lists are read from the "
 			    "object store until then, and there is no catalog");
-	return rebuild(background, error);
+	return rebuild(background, turn, error);
 }
 
+static enum status complete_index_in_turn(struct background *background, struct error *error)
+{
+	struct error trouble = {0};
+	struct turn turn;
+	enum status status;
+
+	if (content_is_complete(background->content))
+		return BW_OK;
+	status = turn_take(&turn, background->options.coordination, "rebuild", REBUILD_TURN_MS,
+			   &trouble);
+	if (status == BW_CONFLICT)
+		return BW_OK; /* it is being done */
+	if (status == BW_OK) {
+		status = complete_index(background, &turn, &trouble);
+		turn_give_back(&turn);
+	}
+	if (status != BW_OK && error)
+		*error = trouble;
+	return status;
+}
+
+/* One that others share may have to be rebuilt at any time. */
 static void *rebuilder(void *argument)
 {
 	struct background *background = argument;
+	bool shared = metadata_is_shared(content_metadata(background->content));
 	enum status status = BW_OK;
 
 	do {
 		struct error error = {0};
 		enum status before = status;
 
-		status = complete_index(background, &error);
+		status = complete_index_in_turn(background, &error);
 		tell(status, before, "the index cannot be rebuilt now; it is tried again", &error);
-	} while (status != BW_OK && wait_for(background, REBUILD_AGAIN_MS));
+	} while ((status != BW_OK || shared) &&
+		 wait_for(background, status != BW_OK ? REBUILD_AGAIN_MS : REBUILD_LOOK_MS));
 	return NULL;
 }
 
@@ -206,18 +258,20 @@ static void check_last_stop(struct content *content)
 			  LOG_S("err.message", error.message));
 }
 
-struct background *background_start(struct content *content, int64_t upload_max_age_ms)
+struct background *background_start(const struct background_options *options)
 {
 	struct background *background = xcalloc(1, sizeof(*background));
+	bool shared = metadata_is_shared(content_metadata(options->content));
 
-	check_last_stop(content);
-
-	background->content = content;
-	background->upload_max_age_ms = upload_max_age_ms;
+	background->options = *options;
+	background->content = options->content;
+	/* a shared index does not stop with us, and says itself when it was lost */
+	if (!shared)
+		check_last_stop(options->content);
 	pthread_mutex_init(&background->lock, NULL);
 	cond_init(&background->stop);
 	start(background, &background->janitor, "janitor", janitor);
-	if (!is_complete(content))
+	if (!is_complete(options->content) || shared)
 		start(background, &background->rebuilder, "reindex", rebuilder);
 	return background;
 }
@@ -234,7 +288,8 @@ void background_stop(struct background *background)
 		pthread_join(background->janitor.thread, NULL);
 	if (background->rebuilder.running)
 		pthread_join(background->rebuilder.thread, NULL);
-	last_stop_note(background->content, NULL);
+	if (!metadata_is_shared(content_metadata(background->content)))
+		last_stop_note(background->content, NULL);
 	pthread_cond_destroy(&background->stop);
 	pthread_mutex_destroy(&background->lock);
 	free(background);

@@ -264,13 +264,16 @@ enum status reindex(struct content *content, const struct task *task,
 {
 	struct rebuild *rebuild = xcalloc(1, sizeof(*rebuild));
 	struct object_store *objects = content_objects(content);
+	int64_t token = 0;
 	enum status status;
 
 	*summary = (struct reindex_summary){0};
 	rebuild->content = content;
 	rebuild->task = task;
 	rebuild->summary = summary;
-	status = walk_keys(objects, "repositories/", task, index_key, rebuild, error);
+	status = content_begin_rebuild(content, &token, error);
+	if (status == BW_OK)
+		status = walk_keys(objects, "repositories/", task, index_key, rebuild, error);
 	if (status == BW_OK)
 		status = leave_repository(rebuild, error);
 	if (status == BW_OK)
@@ -278,7 +281,7 @@ enum status reindex(struct content *content, const struct task *task,
 	if (status == BW_OK)
 		status = drop_stale(rebuild, error);
 	if (status == BW_OK)
-		status = content_mark_complete(content, error);
+		status = content_end_rebuild(content, token, error);
 	free(rebuild);
 	return status;
 }

@@ -206,7 +206,10 @@ static const char *const image_tags[] = {"v1", "latest"};
 
 static inline void mark_complete(struct fixture *fixture)
 {
-	assert_int_equal(content_mark_complete(fixture->content, NULL), BW_OK);
+	int64_t token = 0;
+
+	assert_int_equal(content_begin_rebuild(fixture->content, &token, NULL), BW_OK);
+	assert_int_equal(content_end_rebuild(fixture->content, token, NULL), BW_OK);
 }
 
 static inline enum status push_image(struct fixture *fixture, const char *repository)

@@ -283,15 +283,14 @@ static void a_watcher_reaches_the_store_inside(void **state)
 	struct metadata_store *inner = mem_metadata_store_new();
 	struct metadata_store_ops ops = *inner->ops;
 	const struct metadata_store_ops *plain = inner->ops;
-	struct metadata_store *store =
-		metered_metadata_store_new(faulty_metadata_store_new(inner, &plan));
+	struct metadata_store *store;
 
 	(void)state;
-	assert_true(metadata_is_watched(store));
-	metadata_watch(store, &watcher); /* nobody else changes it */
 	ops.watch = note_watcher;
 	ops.is_watched = say_heard;
 	inner->ops = &ops;
+	store = metered_metadata_store_new(faulty_metadata_store_new(inner, &plan));
+	assert_true(metadata_is_shared(store));
 	assert_false(metadata_is_watched(store));
 	heard = true;
 	assert_true(metadata_is_watched(store));
@@ -303,7 +302,7 @@ static void a_watcher_reaches_the_store_inside(void **state)
 	metadata_store_free(store);
 }
 
-static void a_store_that_gives_no_versions_is_seen_to(void **state)
+static void what_a_store_does_not_do_is_seen(void **state)
 {
 	struct fault_plan plan = {0};
 	struct metadata_store *inner = mem_metadata_store_new();
@@ -316,6 +315,9 @@ static void a_store_that_gives_no_versions_is_seen_to(void **state)
 	inner->ops = &ops;
 	store = metered_metadata_store_new(faulty_metadata_store_new(inner, &plan));
 	assert_false(metadata_gives_versions(store));
+	assert_false(metadata_is_shared(store));
+	assert_true(metadata_is_watched(store)); /* nobody else changes it */
+	metadata_watch(store, NULL);
 	inner->ops = plain;
 	metadata_store_free(store);
 }
@@ -324,7 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_watcher_reaches_the_store_inside),
-		cmocka_unit_test(a_store_that_gives_no_versions_is_seen_to),
+		cmocka_unit_test(what_a_store_does_not_do_is_seen),
 		cmocka_unit_test(every_action_on_the_index_can_fail_and_is_counted),
 	};
 

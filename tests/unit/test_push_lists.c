@@ -122,9 +122,11 @@ static void assert_catalog(const char *n, const char *last, const char *names, c
 static void the_catalog_comes_in_pages(void **state)
 {
 	struct registry_document document = {0};
+	int64_t token = 0;
 
 	(void)state;
-	assert_int_equal(content_mark_complete(push->world->content, NULL), BW_OK);
+	assert_int_equal(content_begin_rebuild(push->world->content, &token, NULL), BW_OK);
+	assert_int_equal(content_end_rebuild(push->world->content, token, NULL), BW_OK);
 	assert_catalog(NULL, NULL, "", NULL);
 	put_at(&push->target, "x", EMPTY_INDEX);
 	put_at(&push->elsewhere, "x", EMPTY_INDEX);
