@@ -84,6 +84,7 @@ static enum status service_start(struct service *service, struct config *config,
 	/* first: a store with nothing in it is found out before somebody pushes */
 	service->background = background_start(&(struct background_options){
 		.content = stores->content,
+		.coordination = stores->coordination,
 		.upload_max_age_ms = config->uploads.max_age_ms,
 		.max_cache_bytes = config->storage.max_cache_size,
 	});

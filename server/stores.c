@@ -4,6 +4,7 @@
 #include "backends/decorators/metered_store.h"
 #include "backends/fs/fs_store.h"
 #include "backends/redis/redis_store.h"
+#include "backends/s3/libs3/libs3_store.h"
 #include "backends/s3/s3_store.h"
 #include "backends/sqlite/sqlite_store.h"
 #include "server/base/log.h"
@@ -42,8 +43,7 @@ static enum status open_bucket(const struct s3_config *config, struct object_sto
 	};
 
 	if (config->signature == S3_V2)
-		return error_set(error, BW_UNSUPPORTED,
-				 "storage.s3.signature: v2 is not supported yet by this version");
+		return libs3_store_new(&options, ret_store, error);
 	return s3_store_new(&options, ret_store, error);
 }
 
@@ -68,6 +68,17 @@ static enum status open_objects(struct stores *stores, const struct config *conf
 
 /* ---- the index --------------------------------------------------------- */
 
+/* Other data than before: it matters to whoever wonders why lists are slow now. */
+static void log_redis_session(const struct redis_status *status)
+{
+	log_event(LOG_INFO, "index in Redis", LOG_S("address", status->address),
+		  LOG_S("version", status->version), LOG_I("session", status->sessions),
+		  LOG_S("hears_changes", status->watched ? "yes" : "no"));
+	if (*status->warning)
+		log_event(LOG_WARNING, "Redis should be set up differently",
+			  LOG_S("problem", status->warning));
+}
+
 static enum status open_redis(struct stores *stores, const struct redis_config *config,
 			      struct metadata_store **ret_store, struct error *error)
 {
@@ -83,6 +94,7 @@ static enum status open_redis(struct stores *stores, const struct redis_config *
 		.tls = config->tls.enabled,
 		.tls_ca_file = config->tls.ca_file,
 		.tls_server_name = config->tls.server_name,
+		.on_session = log_redis_session,
 	};
 
 	return redis_store_new(&options, ret_store, &stores->coordination, error);

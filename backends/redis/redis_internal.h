@@ -49,6 +49,7 @@ struct redis_settings {
 	int64_t connect_ms;
 	int64_t command_ms;
 	unsigned max_connections;
+	void (*on_session)(const struct redis_status *status);
 };
 
 /* Who a server says it is. */
@@ -102,6 +103,7 @@ struct redis {
 };
 
 struct redis *redis_of(struct metadata_store *store);
+void redis_describe(struct redis *redis, struct redis_status *ret);
 
 /* ---- redis_settings.c ---- */
 enum status redis_settings_init(struct redis_settings *settings,

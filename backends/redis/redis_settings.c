@@ -83,6 +83,7 @@ enum status redis_settings_init(struct redis_settings *settings,
 		.command_ms = options->command_ms ? options->command_ms : DEFAULT_MS,
 		.max_connections =
 			options->max_connections ? options->max_connections : DEFAULT_CONNECTIONS,
+		.on_session = options->on_session,
 	};
 	if (strpbrk(settings->prefix, "{}*?[]\\ "))
 		status = error_set(error, BW_INVALID, "\"%s\" is no prefix for keys",

@@ -70,10 +70,8 @@ void redis_unref(struct redis *redis)
 	free(redis);
 }
 
-void redis_store_status(struct metadata_store *base, struct redis_status *ret)
+void redis_describe(struct redis *redis, struct redis_status *ret)
 {
-	struct redis *redis = redis_of(base);
-
 	*ret = (struct redis_status){.watched = atomic_load(&redis->watched)};
 	pthread_mutex_lock(&redis->lock);
 	ret->connected = redis->state == REDIS_UP;
@@ -83,6 +81,11 @@ void redis_store_status(struct metadata_store *base, struct redis_status *ret)
 	str_copy(ret->warning, sizeof(ret->warning), redis->warning);
 	ret->sessions = redis->session.generation;
 	pthread_mutex_unlock(&redis->lock);
+}
+
+void redis_store_status(struct metadata_store *base, struct redis_status *ret)
+{
+	redis_describe(redis_of(base), ret);
 }
 
 static const struct metadata_store_ops redis_ops = {

@@ -36,6 +36,16 @@
 
 #define REDIS_WARNING_SIZE 256
 
+/* How it is now. */
+struct redis_status {
+	bool connected;
+	bool watched; /* changes of others are heard at once */
+	uint64_t sessions; /* grows with every server or epoch that was found */
+	char address[64]; /* of the last server found: ip:port */
+	char version[64];
+	char warning[REDIS_WARNING_SIZE]; /* what an operator should mend; "": nothing */
+};
+
 struct redis_options {
 	const char *prefix; /* of every key; NULL: "bw:". For several registries in one Redis */
 	const char *address; /* host:port; not looked at when there are sentinels */
@@ -53,6 +63,9 @@ struct redis_options {
 	int64_t command_ms; /* 0: 300; of a command, or of several sent together, with all
 			     * it waits for: a free connection, a new one, the answer */
 	unsigned max_connections; /* 0: 64; who finds none free waits within its deadline */
+	/* Told of each session that begins: with another server, or in another epoch. On
+	 * a thread of the store's, for which the store is not to be called; may be NULL. */
+	void (*on_session)(const struct redis_status *status);
 };
 
 /* A server that cannot be reached now is no failure: the store begins as it goes on
@@ -63,15 +76,6 @@ enum status redis_store_new(const struct redis_options *options,
 			    struct metadata_store **ret_metadata,
 			    struct coordination **ret_coordination, struct error *error);
 
-/* How it is now: for a log line at each turn, metrics, readiness. */
-struct redis_status {
-	bool connected;
-	bool watched; /* changes of others are heard at once */
-	uint64_t sessions; /* grows with every server or epoch that was found */
-	char address[64]; /* of the last server found: ip:port */
-	char version[64];
-	char warning[REDIS_WARNING_SIZE]; /* what an operator should mend; "": nothing */
-};
 void redis_store_status(struct metadata_store *metadata, struct redis_status *ret);
 
 #endif

@@ -126,6 +126,12 @@ static enum status begin(struct watchman *watchman, struct error *error)
 	}
 	describe(redis, &identity, &unwatched);
 	publish(watchman);
+	if (redis->settings.on_session) {
+		struct redis_status now;
+
+		redis_describe(redis, &now);
+		redis->settings.on_session(&now);
+	}
 	return BW_OK;
 }
 

@@ -180,7 +180,7 @@ const struct config_key config_keys[] = {
 	    AT(config, metadata.redis.master), .may_be_empty = true),
 	KEY("metadata.redis.tls", KEY_SECTION, "TLS towards Redis."),
 	KEY("metadata.redis.tls.enabled", KEY_BOOL,
-	    "Speak TLS. Needs a build with hiredis_ssl, which Debian 12 does not have.",
+	    "Speak TLS, and verify the certificate and its name.",
 	    AT(config, metadata.redis.tls.enabled), .fallback = "false"),
 	KEY("metadata.redis.tls.caFile", KEY_FILE,
 	    "Certificates to trust (PEM) in place of the system's.",
