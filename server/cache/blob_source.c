@@ -7,12 +7,14 @@
 #include "server/cache/pull_through.h"
 #include "server/content/content.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 void blob_source_release(struct blob_source *blob)
 {
 	if (blob->has_file)
 		close(blob->file);
+	free(blob->redirect);
 	object_close(blob->reader);
 	fill_unref(blob->fill);
 	*blob = (struct blob_source){0};

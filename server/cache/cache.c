@@ -56,6 +56,7 @@ enum status cache_new(const struct cache_options *options, struct cache **ret_ca
 	cache->remote_objects = options->remote_objects;
 	cache->cluster = options->cluster;
 	cache->hot = hot;
+	cache->redirect = options->remote_objects && options->redirect;
 	cache->fills = fills;
 	cache->flights = flight_table_new();
 	cache->negatives = negative_new();

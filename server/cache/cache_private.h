@@ -18,6 +18,7 @@ struct work_pool;
 struct cache {
 	struct content *content;
 	bool remote_objects; /* see cache_options */
+	bool redirect; /* likewise */
 	struct cluster *cluster; /* or NULL */
 	struct hot_cache *hot; /* or NULL */
 	struct fill_table *fills;
@@ -64,12 +65,16 @@ struct held_source {
 void held_source_init(struct held_source *held, const struct cache_source *source);
 void held_source_release(struct held_source *held);
 
-/* Bytes that are stored, whoever may have them: from the hot cache, from the store,
- * or as a redirect to it. `listed_size` (or NULL) as content_open_blob has it.
+/* Bytes that are stored, whoever may have them: from the hot cache or from the store.
+ * `listed_size` (or NULL) as content_open_blob has it.
  * BW_ABSENT: not stored; everything else: could not tell. */
 enum status cache_open_stored(struct cache *cache, const struct digest *digest,
 			      const uint64_t *listed_size, enum cache_verdict verdict,
 			      struct blob_source *ret_blob, struct error *error);
+/* The same for a client, whom the store may serve itself. */
+enum status cache_serve_stored(struct cache *cache, const struct digest *digest,
+			       const uint64_t *listed_size, enum cache_verdict verdict,
+			       struct blob_source *ret_blob, struct error *error);
 /* Are they, and of what size? BW_ABSENT: an upstream may be asked for them. When the
  * store cannot tell, that is so only of a store of our own. */
 enum status cache_stat_stored(struct cache *cache, const struct digest *digest, uint64_t *ret_size,

@@ -110,8 +110,8 @@ static enum cache_verdict verdict_of_stored(const struct pull *pull)
 static enum status open_stored(struct pull *pull, struct blob_source *ret_blob, struct error *error)
 {
 	enum status status =
-		cache_open_stored(pull->cache, pull->digest, pull->has_size ? &pull->size : NULL,
-				  verdict_of_stored(pull), ret_blob, error);
+		cache_serve_stored(pull->cache, pull->digest, pull->has_size ? &pull->size : NULL,
+				   verdict_of_stored(pull), ret_blob, error);
 
 	/* a disk of our own that cannot read it: worth a fetch, which is kept */
 	if (status != BW_OK && !pull->cache->remote_objects)

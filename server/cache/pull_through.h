@@ -51,8 +51,8 @@ struct cache_options {
 	bool remote_objects;
 	const char *hot_directory; /* hot_cache.h; NULL or "": none. With remote_objects only */
 	uint64_t hot_max; /* bytes, what is being spooled included */
-	/* Send clients to the object store itself for blobs that are not in the hot
-	 * cache, if it can sign URLs. */
+	/* Send clients to the object store itself for stored blobs that are not in the
+	 * hot cache, where it can sign a URL. With remote_objects only. */
 	bool redirect;
 	struct cluster *cluster; /* other replicas; NULL: alone. Stays the caller's */
 };
@@ -97,6 +97,9 @@ struct blob_source {
 	struct object_reader *reader; /* stored */
 	struct fill *fill; /* being fetched, or read from a remote store */
 	int file;
+	/* Instead of all of them: the store itself has the bytes under this URL for a
+	 * few minutes. Whoever has it may read them, so it is not to be logged. */
+	char *redirect;
 	int64_t patience_ms; /* how long new bytes of the fill are worth waiting for */
 	/* With a fill of what is stored: where to read it directly when there is no
 	 * room for it on its way. */

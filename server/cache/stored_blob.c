@@ -11,12 +11,15 @@
 #include "server/cache/cache_private.h"
 #include "server/cache/fill.h"
 #include "server/cache/hot_cache.h"
+#include "server/content/keys.h"
 
 /* As in pull_blob.c. */
 #define FIRST_BYTE_PATIENCE_MS 28000
 #define LOOKS_MAX 4
 /* Longer than the tries that a fill allows itself at the store. */
 #define BYTES_PATIENCE_MS 45000
+/* Enough to follow a redirect at once, by clocks that are a little apart. */
+#define REDIRECT_SECONDS 300
 
 static bool open_hot(struct cache *cache, const struct digest *digest, enum cache_verdict verdict,
 		     struct blob_source *ret_blob)
@@ -117,6 +120,36 @@ enum status cache_open_stored(struct cache *cache, const struct digest *digest,
 	return open_reader(cache, digest, listed_size, verdict, ret_blob, error);
 }
 
+/* The store is asked, and not the index: a client that was sent away is not coming
+ * back to hear that the bytes are gone. */
+static bool redirect(struct cache *cache, const struct digest *digest, enum cache_verdict verdict,
+		     struct blob_source *ret_blob)
+{
+	struct object_store *objects = content_objects(cache->content);
+	struct object_info info;
+	char key[KEY_SIZE];
+	char *url;
+
+	key_of_blob(key, digest);
+	if (object_stat(objects, key, &info, NULL) != BW_OK ||
+	    object_presign(objects, key, REDIRECT_SECONDS, &url, NULL) != BW_OK)
+		return false;
+	*ret_blob = (struct blob_source){.size = info.size, .verdict = verdict, .redirect = url};
+	return true;
+}
+
+enum status cache_serve_stored(struct cache *cache, const struct digest *digest,
+			       const uint64_t *listed_size, enum cache_verdict verdict,
+			       struct blob_source *ret_blob, struct error *error)
+{
+	uint64_t size;
+
+	if (cache->redirect && !hot_cache_has(cache->hot, digest, &size) &&
+	    redirect(cache, digest, verdict, ret_blob))
+		return BW_OK;
+	return cache_open_stored(cache, digest, listed_size, verdict, ret_blob, error);
+}
+
 enum status cache_stat_stored(struct cache *cache, const struct digest *digest, uint64_t *ret_size,
 			      struct error *error)
 {
@@ -138,5 +171,5 @@ enum status cache_open_local_blob(struct cache *cache, const struct digest *dige
 				  uint64_t listed_size, struct blob_source *ret_blob,
 				  struct error *error)
 {
-	return cache_open_stored(cache, digest, &listed_size, CACHE_LOCAL, ret_blob, error);
+	return cache_serve_stored(cache, digest, &listed_size, CACHE_LOCAL, ret_blob, error);
 }

@@ -136,6 +136,19 @@ static void respond_not_modified(struct blob_answer *answer)
 	respond(answer->exchange, &response, NULL);
 }
 
+/* The URL is as good as a key: it goes to the client and nowhere else. */
+static void respond_redirect(struct blob_answer *answer)
+{
+	const struct response response = {
+		.status = 307,
+		.has_length = true,
+		.digest = answer->digest,
+		.location = answer->source.redirect,
+	};
+
+	respond(answer->exchange, &response, NULL);
+}
+
 static void respond_unsatisfiable(struct blob_answer *answer)
 {
 	const struct response extra = {
@@ -235,6 +248,8 @@ static void get_blob(struct blob_answer *answer)
 	exchange->has_verdict = true;
 	if (etag_listed(request_header(&exchange->request, "If-None-Match"), answer->etag))
 		respond_not_modified(answer);
+	else if (answer->source.redirect)
+		respond_redirect(answer);
 	else
 		stream_blob(answer);
 	blob_source_release(&answer->source);
