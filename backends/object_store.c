@@ -203,6 +203,17 @@ enum status object_list(struct object_store *store, const char *prefix, const ch
 	return store->ops->list(store, prefix, start_after, fn, context, error);
 }
 
+enum status object_presign(struct object_store *store, const char *key, unsigned seconds,
+			   char **ret_url, struct error *error)
+{
+	enum status status = check_key(key, error);
+
+	if (!status && !store->ops->presign)
+		status = error_set(error, BW_UNSUPPORTED, "the %s store has no URLs of its own",
+				   store->ops->name);
+	return status ? status : store->ops->presign(store, key, seconds, ret_url, error);
+}
+
 static enum status read_whole(struct object_reader *reader, const char *key, char *target,
 			      size_t length, struct error *error)
 {

@@ -154,6 +154,13 @@ struct object_store_ops {
 	enum status (*list)(struct object_store *store, const char *prefix, const char *start_after,
 			    object_list_fn fn, void *context, struct error *error);
 
+	/* A URL under which anybody can GET the object's bytes from the store itself for
+	 * the next `seconds` (1 to 604800). It is as good as a key: for one client, and no
+	 * log. The caller frees *ret_url. NULL, or BW_UNSUPPORTED (bytes that lie in more
+	 * than one piece): they have to be read here. */
+	enum status (*presign)(struct object_store *store, const char *key, unsigned seconds,
+			       char **ret_url, struct error *error);
+
 	/* Can the store be read and written now? For /readyz and start-up; cheap
 	 * enough for once a second. */
 	enum status (*check)(struct object_store *store, struct error *error);
@@ -238,6 +245,10 @@ enum status object_adopt(struct object_store *store, const char *key, const char
 enum status object_remove(struct object_store *store, const char *key, struct error *error);
 enum status object_list(struct object_store *store, const char *prefix, const char *start_after,
 			object_list_fn fn, void *context, struct error *error);
+
+/* BW_UNSUPPORTED also where the store has no such thing. */
+enum status object_presign(struct object_store *store, const char *key, unsigned seconds,
+			   char **ret_url, struct error *error);
 
 /* The whole object, NUL-terminated, when it is at most `max` bytes
  * (BW_TOO_LARGE otherwise). The caller frees *ret_bytes. */

@@ -305,6 +305,14 @@ static enum status faulty_list(struct object_store *base, const char *prefix,
 		      : object_list(faulty(base)->inner, prefix, start_after, fn, context, error);
 }
 
+static enum status faulty_presign(struct object_store *base, const char *key, unsigned seconds,
+				  char **ret_url, struct error *error)
+{
+	enum status status = fault(faulty(base)->plan, "presign", error);
+
+	return status ? status : object_presign(faulty(base)->inner, key, seconds, ret_url, error);
+}
+
 static enum status faulty_check(struct object_store *base, struct error *error)
 {
 	enum status status = fault(faulty(base)->plan, "check", error);
@@ -334,6 +342,7 @@ static const struct object_store_ops faulty_ops = {
 	.parts_list = faulty_parts_list,
 	.remove = faulty_remove,
 	.list = faulty_list,
+	.presign = faulty_presign,
 	.check = faulty_check,
 	.free = faulty_free,
 };

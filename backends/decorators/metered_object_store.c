@@ -310,6 +310,15 @@ static enum status metered_list(struct object_store *base, const char *prefix,
 		   object_list(metered(base)->inner, prefix, start_after, fn, context, error));
 }
 
+static enum status metered_presign(struct object_store *base, const char *key, unsigned seconds,
+				   char **ret_url, struct error *error)
+{
+	int64_t start = clock_monotonic_us();
+
+	return end(base, "presign", start,
+		   object_presign(metered(base)->inner, key, seconds, ret_url, error));
+}
+
 static enum status metered_check(struct object_store *base, struct error *error)
 {
 	int64_t start = clock_monotonic_us();
@@ -339,6 +348,7 @@ static const struct object_store_ops metered_ops = {
 	.parts_list = metered_parts_list,
 	.remove = metered_remove,
 	.list = metered_list,
+	.presign = metered_presign,
 	.check = metered_check,
 	.free = metered_free,
 };

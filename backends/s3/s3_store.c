@@ -123,6 +123,33 @@ static enum status s3_stat(struct object_store *base, const char *key, struct ob
 	return status;
 }
 
+/* The client's GET goes to one object: a record has a URL only when it is one extent. */
+static enum status s3_presign(struct object_store *base, const char *key, unsigned seconds,
+			      char **ret_url, struct error *error)
+{
+	struct s3_store *store = s3_store_of(base);
+	struct s3_transport *transport = store->transport;
+	struct s3_record record = {0};
+	char full[S3_KEY_SIZE];
+	struct s3_head head = {0};
+	enum status status = s3_full_key(store, key, full, error);
+
+	if (!status && !transport->ops->presign)
+		status = error_set(error, BW_UNSUPPORTED, "this store's URLs cannot be signed");
+	if (!status)
+		status = transport->ops->head(transport, full, &head, error);
+	if (!status && head.is_record) {
+		status = s3_read_record(store, full, &record, error);
+		if (!status && record.count != 1)
+			status = error_set(error, BW_UNSUPPORTED, "object %s lies in %zu pieces",
+					   key, record.count);
+		else if (!status)
+			s3_data_key(store, record.upload, record.extents[0].name, full);
+	}
+	s3_record_release(&record);
+	return status ? status : transport->ops->presign(transport, full, seconds, ret_url, error);
+}
+
 static enum status s3_check(struct object_store *base, struct error *error)
 {
 	struct s3_transport *transport = s3_store_of(base)->transport;
@@ -154,6 +181,7 @@ static const struct object_store_ops s3_ops = {
 	.parts_list = s3_parts_list,
 	.remove = s3_remove,
 	.list = s3_list,
+	.presign = s3_presign,
 	.check = s3_check,
 	.free = s3_free,
 };

@@ -3,6 +3,7 @@
 #include "server/base/str.h"
 #include "tests/support/object_stores.h"
 
+#include <curl/curl.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -155,6 +156,47 @@ static void parts_are_joined_as_named(void **state)
 	assert_int_equal(commit(store, parts, 4), BW_OK);
 	assert_holds(store, KEY, "one two three");
 	assert_int_equal(count_uploads(store), 0);
+}
+
+static void fetch(const char *url, char *target, size_t size)
+{
+	FILE *file = fmemopen(target, size, "w");
+	CURL *curl = curl_easy_init();
+
+	assert_non_null(file);
+	assert_non_null(curl);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, file);
+	assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+	curl_easy_cleanup(curl);
+	fclose(file);
+}
+
+/* Where the store has URLs, whoever holds one gets the bytes, and nobody else does. */
+static void a_url_of_the_store_opens_one_object(void **state)
+{
+	struct object_store *store = store_of(state);
+	struct object_part parts[2];
+	struct error error = {0};
+	char *url = NULL;
+	enum status status;
+
+	parts[0] = part_of(store, UPLOAD, 1, "one ");
+	parts[1] = part_of(store, UPLOAD, 2, "two");
+	assert_int_equal(commit(store, parts, 2), BW_OK);
+	assert_int_equal(object_presign(store, KEY, 60, &url, &error), BW_UNSUPPORTED);
+	assert_null(url);
+	assert_int_equal(object_put(store, "k", "bytes", 5, PUT_REPLACE, NULL), BW_OK);
+	status = object_presign(store, "k", 60, &url, &error);
+	assert_true(status == BW_OK || status == BW_UNSUPPORTED);
+	if (status == BW_OK) {
+		char target[16] = "";
+
+		fetch(url, target, sizeof(target));
+		assert_string_equal(target, "bytes");
+	}
+	free(url);
 }
 
 static void no_part_is_an_empty_object(void **state)
@@ -499,6 +541,7 @@ int main(void)
 	static const struct object_case cases[] = {
 		OBJECT_CASE(one_part_becomes_an_object),
 		OBJECT_CASE(parts_are_joined_as_named),
+		OBJECT_CASE(a_url_of_the_store_opens_one_object),
 		OBJECT_CASE(no_part_is_an_empty_object),
 		OBJECT_CASE(writers_of_one_number_write_two_parts),
 		OBJECT_CASE(an_aborted_part_leaves_nothing),

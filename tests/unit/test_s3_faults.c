@@ -58,6 +58,12 @@ static void stop(struct script *script)
 	script_server_free(script->server);
 }
 
+static void store_free(struct s3_store *store)
+{
+	free(store->prefix);
+	free(store);
+}
+
 static enum status head(struct script *script, struct error *error)
 {
 	struct s3_head ret;
@@ -253,7 +259,7 @@ static struct s3_store *store_over(struct script *script)
 	struct s3_store *store = xcalloc(1, sizeof(*store));
 
 	store->transport = script->transport;
-	store->prefix = "";
+	store->prefix = xstrdup("");
 	return store;
 }
 
@@ -281,7 +287,7 @@ static void a_broken_read_goes_on_where_it_broke(void **state)
 	assert_int_equal(script_count(script.server, "range: bytes=4-\r\n"), 1);
 	assert_true(script_count(script.server, "if-match: \"one\"\r\n") >= 2);
 	object_close(reader);
-	free(store);
+	store_free(store);
 	stop(&script);
 }
 
@@ -303,7 +309,7 @@ static void a_replaced_object_fails_and_never_ends_early(void **state)
 	assert_non_null(strstr(error.message, "replaced"));
 	assert_int_equal(got, 77);
 	object_close(reader);
-	free(store);
+	store_free(store);
 	stop(&script);
 }
 
