@@ -283,14 +283,6 @@ void hot_cache_offer(struct hot_cache *cache, const struct digest *digest, uint6
 	metric_inc(M_HOT_CACHE_ADMITTED, NULL);
 }
 
-void hot_cache_forget(struct hot_cache *cache, const struct digest *digest)
-{
-	struct hot_name name;
-
-	if (look_up(cache, digest, false, &name))
-		drop_file(cache, &name);
-}
-
 /* ---- room ---- */
 
 void hot_cache_claim(struct hot_cache *cache, uint64_t bytes)

@@ -64,8 +64,6 @@ bool hot_cache_has(struct hot_cache *cache, const struct digest *digest, uint64_
  * any more: it is linked when it is admitted; `path` itself stays the caller's. */
 void hot_cache_offer(struct hot_cache *cache, const struct digest *digest, uint64_t size,
 		     const char *path);
-/* Whoever removes the blob for good, or found it damaged. */
-void hot_cache_forget(struct hot_cache *cache, const struct digest *digest);
 
 /* So many bytes are going to be spooled on the same disk: makes room for them, and
  * counts them until they are given back. */
