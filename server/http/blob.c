@@ -1,19 +1,11 @@
+#include "server/http/blob_body.h"
 #include "server/http/handlers.h"
 
-#include "server/base/clock.h"
-#include "server/base/memory.h"
 #include "server/base/str.h"
 #include "server/http/response.h"
 #include "server/registry/failure.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* For blobs that do not lie in a file. */
-#define READ_PIECE ((size_t)256 * 1024)
-/* How long a client's leaving may go unnoticed. */
-#define SLICE_MS 500
 
 struct blob_answer {
 	struct exchange *exchange;
@@ -23,92 +15,6 @@ struct blob_answer {
 	char etag[DIGEST_TEXT_SIZE + 2];
 	const char *digest;
 };
-
-static enum status send_piece_by_reading(struct blob_answer *answer, uint64_t offset, uint64_t end,
-					 struct error *error)
-{
-	char *piece = xmalloc(READ_PIECE);
-	enum status status = BW_OK;
-
-	while (status == BW_OK && offset < end) {
-		size_t wanted = end - offset < READ_PIECE ? (size_t)(end - offset) : READ_PIECE;
-		size_t length = 0;
-
-		status = blob_source_read(&answer->source, offset, piece, wanted, &length, error);
-		if (status == BW_OK && length == 0)
-			status = error_set(error, BW_CORRUPT, "the stored blob is too short");
-		if (status == BW_OK)
-			status = send_bytes(&answer->exchange->sender, piece, length,
-					    &answer->exchange->sent);
-		offset += length;
-	}
-	free(piece);
-	return status;
-}
-
-static enum status send_available(struct blob_answer *answer, uint64_t offset, uint64_t end,
-				  struct error *error)
-{
-	int file = blob_source_file(&answer->source);
-	enum status status;
-
-	if (file < 0)
-		return send_piece_by_reading(answer, offset, end, error);
-	status = send_file(&answer->exchange->sender, file, offset, end, &answer->exchange->sent);
-	if (status == BW_CORRUPT)
-		error_set(error, status, "the blob's file is too short");
-	return status;
-}
-
-/* Waits for bytes at `offset` in slices, so that a client that left, or a
- * server that stops, does not keep a worker waiting for an upstream. */
-static enum status wait_for_bytes(struct blob_answer *answer, uint64_t offset, uint64_t *ret_end,
-				  struct error *error)
-{
-	deadline_ms deadline = deadline_in(answer->source.patience_ms);
-	struct error failure;
-	enum status status;
-	bool was_slice;
-
-	do {
-		deadline_ms slice_end = deadline_earlier(deadline, deadline_in(SLICE_MS));
-
-		status = blob_source_wait(&answer->source, offset, slice_end, ret_end, &failure);
-		/* a fill that failed by a timeout of its own tells so at once */
-		was_slice = status == BW_TIMEOUT && deadline_passed(slice_end);
-		if (was_slice && !connection_is_open(answer->exchange->connection))
-			return error_set(error, BW_CANCELLED, CLIENT_LEFT);
-	} while (was_slice && !deadline_passed(deadline));
-	if (status != BW_OK)
-		*error = failure;
-	return status;
-}
-
-/* `available` bytes of the blob are there already. */
-static void send_body(struct blob_answer *answer, uint64_t available)
-{
-	uint64_t offset = answer->range.first;
-	uint64_t end = offset + answer->range.length;
-	struct error error = {0};
-	enum status status = BW_OK;
-
-	for (;;) {
-		uint64_t until = available < end ? available : end;
-
-		status = send_available(answer, offset, until, &error);
-		offset = until;
-		if (status != BW_OK || offset == end)
-			break;
-		status = wait_for_bytes(answer, offset, &available, &error);
-		if (status != BW_OK)
-			break;
-	}
-	/* a store or a fill says what failed, sending does not */
-	if (error.message[0])
-		exchange_cut(answer->exchange, status, error.message);
-	else
-		exchange_cut_sending(answer->exchange, status);
-}
 
 static void respond_blob(struct blob_answer *answer, uint64_t available)
 {
@@ -126,7 +32,7 @@ static void respond_blob(struct blob_answer *answer, uint64_t available)
 
 	answer->exchange->pushed_type = "blob";
 	if (response_begin(answer->exchange, &response, NULL, 0, has_body) && has_body)
-		send_body(answer, available);
+		blob_body_send(answer->exchange, &answer->source, &answer->range, available);
 }
 
 static void respond_not_modified(struct blob_answer *answer)
@@ -196,7 +102,8 @@ static void stream_blob(struct blob_answer *answer)
 	if (!choose_range(answer))
 		return;
 	if (answer->range.length > 0)
-		status = wait_for_bytes(answer, answer->range.first, &available, &error);
+		status = blob_body_wait(answer->exchange, &answer->source, answer->range.first,
+					&available, &error);
 	if (status == BW_OK) {
 		respond_blob(answer, available);
 		return;

@@ -88,6 +88,17 @@ void handler_fail_push(struct exchange *exchange, const struct api_failure *fail
 	respond_failure(exchange, &sending);
 }
 
+void handler_unknown_path(struct exchange *exchange)
+{
+	static const struct api_failure failure = {
+		.http_status = 404,
+		.code = API_UNSUPPORTED,
+		.message = "no such endpoint; the registry API is below /v2/",
+	};
+
+	respond_failure(exchange, &failure);
+}
+
 void handler_deleted(struct exchange *exchange)
 {
 	const struct response response = {.status = 202, .has_length = true};

@@ -34,6 +34,12 @@ void handle_append_upload(struct exchange *exchange);
 void handle_finish_upload(struct exchange *exchange);
 void handle_cancel_upload(struct exchange *exchange);
 
+/* replica_handler.c */
+void handle_replica(struct exchange *exchange);
+
+/* 404 to a path that means nothing here. */
+void handler_unknown_path(struct exchange *exchange);
+
 /* Resolves the repository of the matched path into exchange->target, which is
  * released with the exchange. Answers with the failure and returns false when
  * there is none. */

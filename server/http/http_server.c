@@ -7,6 +7,7 @@
 #include "server/base/str.h"
 #include "server/http/access_log.h"
 #include "server/http/admin.h"
+#include "server/http/handlers.h"
 #include "server/http/listener.h"
 #include "server/http/response.h"
 #include "server/http/router.h"
@@ -67,17 +68,6 @@ static void exchange_end(struct exchange *exchange)
 	if (exchange->has_target)
 		target_release(&exchange->target);
 	arena_release(&exchange->arena);
-}
-
-static void respond_unknown_path(struct exchange *exchange)
-{
-	static const struct api_failure failure = {
-		.http_status = 404,
-		.code = API_UNSUPPORTED,
-		.message = "no such endpoint; the registry API is below /v2/",
-	};
-
-	respond_failure(exchange, &failure);
 }
 
 static void respond_not_allowed(struct exchange *exchange)
@@ -151,7 +141,7 @@ static void answer(struct exchange *exchange)
 		route ? route_action_for(route, exchange->request.method) : NULL;
 
 	if (!route)
-		respond_unknown_path(exchange);
+		handler_unknown_path(exchange);
 	else if (!action)
 		respond_not_allowed(exchange);
 	else

@@ -172,6 +172,8 @@ static void write_head(struct exchange *exchange, const struct response *respons
 			       "X-Content-Type-Options: nosniff\r\n");
 	append_field(buf, "X-Request-Id: ", exchange->request.id);
 	append_origin(buf, exchange);
+	if (response->replica_answer)
+		append_field(buf, "X-Breakwater-Answer: ", response->replica_answer);
 	if (response->allow)
 		append_field(buf, "Allow: ", response->allow);
 	if (response->retry_after > 0)

@@ -31,6 +31,7 @@ struct response {
 	bool unsatisfiable; /* Content-Range of a 416 */
 	uint64_t full_size; /* what both of them refer to */
 	int retry_after;
+	const char *replica_answer; /* X-Breakwater-Answer (server/cluster/request.h) */
 };
 
 /* Sends the head, and with it the first `length` bytes of the body; `more`: the

@@ -14,6 +14,14 @@ static bool match_exact(const struct route *route, const char *path)
 	       (path[length] == '\0' || (path[length] == '/' && path[length + 1] == '\0'));
 }
 
+static bool match_below(const struct route *route, const char *path, struct route_match *ret)
+{
+	if (!str_starts_with(path, route->keyword))
+		return false;
+	ret->last = path + strlen(route->keyword);
+	return true;
+}
+
 /* Does text[0..length) end with "/keyword", with something before it? *ret_rest
  * is what comes before. */
 static bool ends_with_keyword(const char *text, size_t length, const char *keyword,
@@ -54,6 +62,17 @@ static bool match_name(const struct route *route, const char *rest, struct arena
 	return ret->name != NULL;
 }
 
+static bool matches(const struct route *route, const char *path, struct arena *arena,
+		    struct route_match *ret)
+{
+	if (route->kind == ROUTE_EXACT)
+		return match_exact(route, path);
+	if (route->kind == ROUTE_BELOW)
+		return match_below(route, path, ret);
+	return str_starts_with(path, PREFIX) &&
+	       match_name(route, path + strlen(PREFIX), arena, ret);
+}
+
 const struct route_action *route_action_for(const struct route *route, unsigned method)
 {
 	for (size_t i = 0; i < ROUTE_MAX_ACTIONS; i++) {
@@ -78,13 +97,7 @@ const struct route *router_match(const struct route *table, size_t count, const 
 	struct route_match found = {.name = "", .last = ""};
 
 	for (size_t i = 0; i < count; i++) {
-		bool matches = table[i].kind == ROUTE_EXACT
-				       ? match_exact(&table[i], path)
-				       : str_starts_with(path, PREFIX) &&
-						 match_name(&table[i], path + strlen(PREFIX), arena,
-							    &found);
-
-		if (matches) {
+		if (matches(&table[i], path, arena, &found)) {
 			found.route = &table[i];
 			*ret = found;
 			return found.route;

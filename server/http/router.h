@@ -17,6 +17,7 @@ struct exchange;
 
 enum route_kind {
 	ROUTE_EXACT, /* the whole path, a slash at the end or not */
+	ROUTE_BELOW, /* <keyword><last>, where the keyword ends with a slash */
 	ROUTE_NAME_LAST, /* /v2/<name>/<keyword>/<last> */
 	ROUTE_NAME_ONLY, /* /v2/<name>/<keyword>, where the keyword may have slashes */
 	ROUTE_NAME_FOLDER, /* the same, a slash at the end or not */
@@ -32,13 +33,13 @@ struct route_action {
 struct route {
 	const char *name; /* the label `handler` of the metrics, as distribution has it */
 	enum route_kind kind;
-	const char *keyword; /* ROUTE_EXACT: the path */
+	const char *keyword; /* ROUTE_EXACT: the path; ROUTE_BELOW: its beginning */
 	struct route_action actions[ROUTE_MAX_ACTIONS];
 };
 
 struct route_match {
 	const struct route *route;
-	const char *name; /* "" for ROUTE_EXACT; may be malformed: nothing is checked here */
+	const char *name; /* "" for ROUTE_EXACT and ROUTE_BELOW; may be malformed: nothing is checked here */
 	const char *last; /* "" where the kind has none */
 };
 

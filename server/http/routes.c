@@ -1,9 +1,12 @@
 #include "server/base/memory.h"
+#include "server/cluster/request.h"
 #include "server/http/handlers.h"
 #include "server/http/request.h"
 #include "server/http/router.h"
 
 #define READS (METHOD_GET | METHOD_HEAD)
+/* One whose every answer but the right one is that of a path which is not there. */
+#define ALL_METHODS (~0U)
 
 /* clang-format off */
 const struct route routes[] = {
@@ -24,6 +27,7 @@ const struct route routes[] = {
 		{METHOD_DELETE, handle_delete_blob}}},
 	{"tags", ROUTE_NAME_ONLY, "tags/list", {{READS, handle_tags}}},
 	{"referrers", ROUTE_NAME_LAST, "referrers", {{READS, handle_referrers}}},
+	{"replica", ROUTE_BELOW, REPLICA_PATH, {{ALL_METHODS, handle_replica}}},
 };
 /* clang-format on */
 

@@ -106,6 +106,18 @@ bool registry_list_repositories(struct registry *registry, const char *n, const 
 				struct registry_document *ret_document,
 				struct api_failure *failure);
 
+/* --- other replicas (server/cluster) --- */
+
+/* NULL: alone. */
+struct cluster *registry_cluster(struct registry *registry);
+
+/* A blob for another replica, whoever may pull it: what is being fetched here, or what
+ * is stored. BW_TIMEOUT: it is being fetched, and by the deadline no size was known;
+ * everything else: there is nothing to be had here. Release *ret_blob. */
+enum status registry_open_for_replica(struct registry *registry, const struct digest *digest,
+				      deadline_ms deadline, struct blob_source *ret_blob,
+				      struct error *error);
+
 /* For /readyz: can our own stores be used? */
 enum status registry_check_objects(struct registry *registry, struct error *error);
 enum status registry_check_index(struct registry *registry, struct error *error);

@@ -135,9 +135,28 @@ static void each_method_has_one_answer(void **state)
 			seen |= action->methods;
 			assert_int_equal(action->methods != 0, action->handle != NULL);
 		}
+		/* one that hides from who may not use it answers everything alike */
+		if (routes[i].kind == ROUTE_BELOW)
+			continue;
 		assert_null(route_action_for(&routes[i], METHOD_OTHER));
 		assert_null(route_action_for(&routes[i], METHOD_OPTIONS));
 	}
+}
+
+static void what_is_below_a_path_is_its_last(void **state)
+{
+	struct route_match match;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 4096);
+	assert_non_null(
+		router_match(routes, route_count, "/cluster/v1/fills/sha256:ab", &arena, &match));
+	assert_string_equal(match.route->name, "replica");
+	assert_string_equal(match.last, "sha256:ab");
+	assert_string_equal(match.name, "");
+	assert_null(router_match(routes, route_count, "/cluster/v1/fills", &arena, &match));
+	arena_release(&arena);
 }
 
 static void a_full_arena_is_no_match(void **state)
@@ -160,6 +179,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(knows_nothing_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_route_says_what_it_takes, setup, teardown),
 		cmocka_unit_test(each_method_has_one_answer),
+		cmocka_unit_test(what_is_below_a_path_is_its_last),
 		cmocka_unit_test(a_full_arena_is_no_match),
 	};
 
