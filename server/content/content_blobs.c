@@ -23,7 +23,8 @@ enum status content_get_listed(struct content *content, const char *repository,
 	if (status == BW_ABSENT && content_was_scanned(content, repository))
 		return error_set(error, BW_ABSENT, "no manifest of \"%s\" lists the blob",
 				 repository);
-	return content_scan_manifests(content, repository, digest, ret_size, error);
+	return content_scan_manifests(content, repository, digest, index_is_away(status), ret_size,
+				      error);
 }
 
 enum status content_link_blob(struct content *content, const char *repository,
@@ -56,6 +57,7 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 	struct object_info info;
 	char key[KEY_SIZE];
 	enum status status = metadata_get_blob(content->metadata, digest, ret_size, NULL);
+	bool away = index_is_away(status);
 
 	if (status == BW_OK)
 		return BW_OK;
@@ -63,7 +65,8 @@ enum status content_stat_blob(struct content *content, const struct digest *dige
 	status = object_stat(content->objects, key, &info, error);
 	if (status != BW_OK)
 		return status;
-	index_blob(content, digest, info.size, info.stored_at);
+	if (!away)
+		index_blob(content, digest, info.size, info.stored_at);
 	*ret_size = info.size;
 	return BW_OK;
 }

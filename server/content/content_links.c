@@ -82,6 +82,7 @@ enum status content_get_link(struct content *content, const char *repository,
 	struct object_info info;
 	enum status status =
 		metadata_get_link(content->metadata, repository, digest, ret_size, NULL);
+	bool away = index_is_away(status);
 
 	if (status == BW_OK)
 		return BW_OK;
@@ -93,7 +94,7 @@ enum status content_get_link(struct content *content, const char *repository,
 	if (status != BW_OK)
 		return status;
 	link.size = info.size;
-	if (metadata_put_link(content->metadata, repository, &link, NULL) == BW_OK) {
+	if (!away && metadata_put_link(content->metadata, repository, &link, NULL) == BW_OK) {
 		content_note_repository(content, repository, NULL);
 		if (stat_link(content, repository, digest, NULL) != BW_OK)
 			metadata_remove_link(content->metadata, repository, digest, NULL);

@@ -119,9 +119,9 @@ enum status content_read_body(struct content *content, const struct digest *dige
 
 /* From the object store. The record may be that of a push that was never
  * acknowledged: it is settled before the body is looked for (references.h). */
-static enum status read_stored(struct content *content, const char *repository,
-			       const struct digest *digest, struct manifest_entry *ret,
-			       struct error *error)
+enum status content_read_manifest(struct content *content, const char *repository,
+				  const struct digest *digest, struct manifest_entry *ret,
+				  struct error *error)
 {
 	struct manifest_entry entry = {.digest = *digest};
 	enum status status = read_record(content, repository, &entry, error);
@@ -175,7 +175,7 @@ static enum status sync_once(struct content *content, const char *repository,
 	struct manifest_entry entry = {0};
 	struct error trouble = {0};
 	bool overtaken = false;
-	enum status status = read_stored(content, repository, digest, &entry, &trouble);
+	enum status status = content_read_manifest(content, repository, digest, &entry, &trouble);
 
 	if (status == BW_OK) {
 		status = repair(content, repository, &entry, &overtaken, &trouble);
@@ -186,8 +186,8 @@ static enum status sync_once(struct content *content, const char *repository,
 		if (status == BW_OK)
 			status = content_drop_repository(content, repository, &trouble);
 		/* a record without its body is nothing that could be read */
-		*ret_agreed = status == BW_OK &&
-			      read_stored(content, repository, digest, &entry, NULL) != BW_OK;
+		*ret_agreed = status == BW_OK && content_read_manifest(content, repository, digest,
+								       &entry, NULL) != BW_OK;
 		manifest_entry_release(&entry);
 	}
 	if (status != BW_OK && error)
@@ -214,13 +214,15 @@ enum status content_get_manifest(struct content *content, const char *repository
 				 struct error *error)
 {
 	bool overtaken = false;
+	bool away;
 	enum status status =
 		metadata_get_manifest(content->metadata, repository, digest, ret, NULL);
 
 	if (status == BW_OK)
 		return BW_OK;
-	status = read_stored(content, repository, digest, ret, error);
-	if (status != BW_OK)
+	away = index_is_away(status);
+	status = content_read_manifest(content, repository, digest, ret, error);
+	if (status != BW_OK || away)
 		return status;
 	repair(content, repository, ret, &overtaken, NULL);
 	if (overtaken)

@@ -29,6 +29,13 @@ struct content {
 	int64_t settle_patience_ms; /* REFERENCES_PATIENCE_MS; tests shorten it */
 };
 
+/* Could the index not be asked? A second question would cost the request a second
+ * deadline: it does without, and leaves repairs to those who come later. */
+static inline bool index_is_away(enum status status)
+{
+	return status == BW_TIMEOUT || status == BW_UNAVAILABLE || status == BW_UNREACHABLE;
+}
+
 /* --- content_complete.c --- */
 /* After an answer of the index that is believed because it lists all there is.
  * BW_UNAVAILABLE: it was lost meanwhile. */
@@ -52,10 +59,11 @@ bool content_was_scanned(struct content *content, const char *repository);
 void content_forget_scan(struct content *content, const char *repository);
 
 /* Reads the repository's manifest records into the index (10,000 at most: with
- * more, some blob's grant may have to be asked for again). BW_OK: one of them
+ * more, some blob's grant may have to be asked for again). `away`: the index cannot be
+ * asked, and it is enough to find the first that lists `wanted`. BW_OK: one of them
  * lists `wanted`, with *ret_size bytes. BW_ABSENT: none that was read does. */
 enum status content_scan_manifests(struct content *content, const char *repository,
-				   const struct digest *wanted, uint64_t *ret_size,
+				   const struct digest *wanted, bool away, uint64_t *ret_size,
 				   struct error *error);
 
 /* Something that is remembered for a minute, as a value of an lru; for a moment only
@@ -68,6 +76,10 @@ void content_mark_put(struct lru *marks, const char *name, bool value);
 /* Is there a record? */
 enum status content_stat_record(struct content *content, const char *repository,
 				const struct digest *digest, struct error *error);
+/* A manifest as content_get_manifest reads it, without asking the index or telling it. */
+enum status content_read_manifest(struct content *content, const char *repository,
+				  const struct digest *digest, struct manifest_entry *ret,
+				  struct error *error);
 /* A manifest's body, verified; whether any repository has a record of it or not. The
  * caller frees *ret_body. */
 enum status content_read_body(struct content *content, const struct digest *digest, char **ret_body,

@@ -69,10 +69,17 @@ static bool listing_has(const struct manifest *manifest, const struct digest *wa
 	return false;
 }
 
+struct scan {
+	struct content *content;
+	const char *repository;
+	const struct digest *wanted;
+	bool away; /* the index is */
+	bool listed;
+	uint64_t size; /* when listed */
+};
+
 /* Reads one record's manifest, which repairs the index on the way. */
-static enum status scan_record(struct content *content, const char *repository, const char *key,
-			       const struct digest *wanted, bool *ret_listed, uint64_t *ret_size,
-			       struct error *error)
+static enum status scan_record(struct scan *scan, const char *key, struct error *error)
 {
 	struct manifest_entry entry = {0};
 	struct manifest manifest = {0};
@@ -83,7 +90,8 @@ static enum status scan_record(struct content *content, const char *repository, 
 
 	if (!digest_parse(name, strlen(name), &digest))
 		return BW_OK; /* not a record of ours */
-	status = content_get_manifest(content, repository, &digest, &entry, &trouble);
+	status = (scan->away ? content_read_manifest : content_get_manifest)(
+		scan->content, scan->repository, &digest, &entry, &trouble);
 	if (status == BW_ABSENT)
 		return BW_OK; /* removed meanwhile, or its body is gone */
 	if (status != BW_OK) {
@@ -91,9 +99,9 @@ static enum status scan_record(struct content *content, const char *repository, 
 			*error = trouble;
 		return status;
 	}
-	if (!*ret_listed && manifest_parse(entry.body, entry.body_length, entry.media_type,
-					   &manifest, NULL) == BW_OK) {
-		*ret_listed = listing_has(&manifest, wanted, ret_size);
+	if (!scan->listed && manifest_parse(entry.body, entry.body_length, entry.media_type,
+					    &manifest, NULL) == BW_OK) {
+		scan->listed = listing_has(&manifest, scan->wanted, &scan->size);
 		manifest_release(&manifest);
 	}
 	manifest_entry_release(&entry);
@@ -102,16 +110,14 @@ static enum status scan_record(struct content *content, const char *repository, 
 
 /* Every record, whatever became of the one before: one damaged manifest must not
  * hide what the others list. The first failure is what is told. */
-static enum status scan_records(struct content *content, const char *repository,
-				const struct record_keys *keys, const struct digest *wanted,
-				bool *ret_listed, uint64_t *ret_size, struct error *error)
+static enum status scan_records(struct scan *scan, const struct record_keys *keys,
+				struct error *error)
 {
 	enum status first = BW_OK;
 
-	for (size_t i = 0; i < keys->count; i++) {
+	for (size_t i = 0; i < keys->count && !(scan->away && scan->listed); i++) {
 		enum status status =
-			scan_record(content, repository, keys->items[i], wanted, ret_listed,
-				    ret_size, first == BW_OK ? error : NULL);
+			scan_record(scan, keys->items[i], first == BW_OK ? error : NULL);
 
 		if (first == BW_OK)
 			first = status;
@@ -123,28 +129,30 @@ static enum status scan_records(struct content *content, const char *repository,
 }
 
 enum status content_scan_manifests(struct content *content, const char *repository,
-				   const struct digest *wanted, uint64_t *ret_size,
+				   const struct digest *wanted, bool away, uint64_t *ret_size,
 				   struct error *error)
 {
+	struct scan scan = {
+		.content = content, .repository = repository, .wanted = wanted, .away = away};
 	unsigned failures = atomic_load(&content->index_failures);
 	struct record_keys keys = {0};
 	struct error trouble = {0};
 	char prefix[KEY_SIZE];
-	bool listed = false;
 	enum status status;
 
 	key_of_manifests(prefix, repository);
 	status = object_list(content->objects, prefix, "", collect_key, &keys, &trouble);
 	if (status == BW_OK)
-		status = scan_records(content, repository, &keys, wanted, &listed, ret_size,
-				      &trouble);
+		status = scan_records(&scan, &keys, &trouble);
 	for (size_t i = 0; i < keys.count; i++)
 		free(keys.items[i]);
 	free(keys.items);
-	if (status == BW_OK)
+	if (status == BW_OK && !away)
 		remember_scan(content, repository, failures);
-	if (listed)
+	if (scan.listed) {
+		*ret_size = scan.size;
 		return BW_OK;
+	}
 	if (status == BW_OK)
 		return error_set(error, BW_ABSENT, "no manifest of \"%s\" lists the blob",
 				 repository);

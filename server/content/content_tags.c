@@ -147,6 +147,7 @@ enum status content_get_tag(struct content *content, const char *repository, con
 {
 	struct tag_entry indexed;
 	enum status status = metadata_get_tag(content->metadata, repository, tag, &indexed, NULL);
+	bool away = index_is_away(status);
 
 	if (status == BW_OK && is_in_doubt(&indexed))
 		return decide(content, repository, tag, &indexed, ret, error);
@@ -156,7 +157,7 @@ enum status content_get_tag(struct content *content, const char *repository, con
 		return BW_OK;
 	}
 	status = read_newest(content, repository, tag, ret, error);
-	if (status == BW_OK)
+	if (status == BW_OK && !away)
 		repair(content, repository, tag, ret);
 	return status;
 }

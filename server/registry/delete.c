@@ -47,7 +47,8 @@ bool registry_delete_manifest(struct registry *registry, const struct target *ta
 {
 	struct reference reference;
 
-	if (!parse_path_reference(reference_text, &reference, failure))
+	if (!parse_path_reference(reference_text, &reference, failure) ||
+	    !require_index(registry, target, failure))
 		return false;
 	return reference.is_digest ? delete_by_digest(registry, target, &reference.digest, failure)
 				   : delete_tag(registry, target, &reference, failure);
@@ -67,6 +68,8 @@ bool registry_delete_blob(struct registry *registry, const struct target *target
 		return failure_set(failure, 405, API_UNSUPPORTED,
 				   "blobs of a cached repository come and go with its manifests; "
 				   "delete those");
+	if (!require_index(registry, target, failure))
+		return false;
 	status = content_get_link(registry->content, target->stored, &digest, &size, &error);
 	if (status == BW_OK)
 		status = content_unlink_blob(registry->content, target->stored, &digest, &error);

@@ -3,7 +3,7 @@
  * (OCI distribution-spec, "Mounting a blob from another repository").
  *
  * Whatever keeps it from being found, a store that could not tell included, is no
- * failure: the client then sends the bytes. What is absent and what may not be read
+ * failure: the client then sends the bytes. (With the index away it could not.) What is absent and what may not be read
  * look alike, and cost alike.
  */
 #include "server/base/str.h"
@@ -62,7 +62,8 @@ bool registry_mount_blob(struct registry *registry, const struct target *target,
 	uint64_t size;
 	bool readable;
 
-	if (!parse_path_digest(digest_text, &digest, failure))
+	if (!parse_path_digest(digest_text, &digest, failure) ||
+	    !require_index(registry, target, failure))
 		return false;
 	readable =
 		from ? has_blob(registry, from, &digest) : is_anywhere(registry, target, &digest);

@@ -191,6 +191,7 @@ bool registry_put_manifest(struct registry *registry, const struct target *targe
 	    !check_tags(push, &reference, failure) || !parse(push, &parsed, failure))
 		return false;
 	done = find_digest(push, &reference, &digest, failure) &&
+	       require_index(registry, target, failure) &&
 	       check_references(registry, target, &parsed, failure) &&
 	       check_referrer(push, &parsed, &digest, failure) &&
 	       store(registry, target, push, &reference, &digest, &parsed, failure);

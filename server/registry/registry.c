@@ -72,6 +72,17 @@ enum status registry_check_index(struct registry *registry, struct error *error)
 	return metadata_check(content_metadata(registry->content), error);
 }
 
+bool require_index(struct registry *registry, const struct target *target,
+		   struct api_failure *failure)
+{
+	struct error error = {0};
+	enum status status = metadata_get_repository(content_metadata(registry->content),
+						     target->stored, &error);
+
+	return status == BW_OK || status == BW_ABSENT ||
+	       failure_from_stores(failure, status, &error, API_NAME_UNKNOWN);
+}
+
 bool parse_path_digest(const char *text, struct digest *ret_digest, struct api_failure *failure)
 {
 	if (digest_parse(text, strlen(text), ret_digest))

@@ -36,6 +36,12 @@ enum check_references registry_checks(struct registry *registry);
  * configured now or not? */
 bool repository_is_local(struct upstream_set *set, const char *stored);
 
+/* Before something is written that is told to the index in the end only: when it cannot
+ * be asked now, that is found out at the cost of one deadline, and not after a body has
+ * been read and the object store been written. False: 503. */
+bool require_index(struct registry *registry, const struct target *target,
+		   struct api_failure *failure);
+
 /* A digest of the path. False: 400 DIGEST_INVALID. */
 bool parse_path_digest(const char *text, struct digest *ret_digest, struct api_failure *failure);
 /* A tag or a digest. False: 400 TAG_INVALID or DIGEST_INVALID. */

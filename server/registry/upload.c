@@ -361,7 +361,8 @@ bool registry_push_blob(struct registry *registry, const struct target *target,
 	};
 	bool pushed;
 
-	if (!parse_path_digest(digest_text, &digest, failure))
+	if (!parse_path_digest(digest_text, &digest, failure) ||
+	    !require_index(registry, target, failure))
 		return false;
 	hasher_init(&receipt.hasher, digest.algorithm);
 	pushed = upload_receive(&receipt, body, failure) &&

@@ -450,14 +450,26 @@ static void a_cached_blob_is_mounted_once_it_is_stored(void **state)
 	assert_true(mount(&push->cached, &layer));
 }
 
+/* The upload that would follow could not begin without the index. */
 static void stores_that_cannot_tell_are_not_mounted_from(void **state)
 {
+	const struct target *const sources[] = {NULL, &push->elsewhere};
+	char text[DIGEST_TEXT_SIZE];
+	bool mounted = false;
+
 	(void)state;
+	digest_format(&layer, text);
 	push_bytes(push, &push->elsewhere, layer_bytes, 20, &layer);
-	make_fail(&push->world->metadata_faults, NULL, BW_IO);
 	make_fail(&push->world->object_faults, NULL, BW_IO);
 	assert_false(mount(NULL, &layer));
 	assert_false(mount(&push->elsewhere, &layer));
+	make_fail(&push->world->metadata_faults, NULL, BW_IO);
+	for (size_t i = 0; i < array_size(sources); i++) {
+		assert_false(registry_mount_blob(push->registry, &push->target, text, sources[i],
+						 &mounted, &failure));
+		assert_failed(503, API_UNAVAILABLE);
+		assert_false(mounted);
+	}
 	make_fail(&push->world->metadata_faults, NULL, BW_OK);
 	make_fail(&push->world->object_faults, NULL, BW_OK);
 }
