@@ -24,8 +24,9 @@ void stores_release(struct stores *stores)
 
 /* ---- objects ----------------------------------------------------------- */
 
-static enum status open_bucket(const struct s3_config *config, struct object_store **ret_store,
-			       struct error *error)
+/* A server starts in an outage of the bucket as it goes on in one. */
+static enum status open_bucket(const struct s3_config *config, bool as_owner,
+			       struct object_store **ret_store, struct error *error)
 {
 	const struct s3_options options = {
 		.endpoint = config->endpoint,
@@ -40,6 +41,7 @@ static enum status open_bucket(const struct s3_config *config, struct object_sto
 		.session_token_file = config->session_token_file,
 		.ca_file = config->ca_file,
 		.part_size = config->part_size,
+		.may_be_away = as_owner,
 	};
 
 	if (config->signature == S3_V2)
@@ -56,7 +58,7 @@ static enum status open_objects(struct stores *stores, const struct config *conf
 
 	stores->remote = config->storage.use_s3;
 	if (stores->remote)
-		status = open_bucket(&config->storage.s3, &objects, error);
+		status = open_bucket(&config->storage.s3, as_owner, &objects, error);
 	else if (as_owner)
 		status = fs_store_new(root, &objects, error);
 	else

@@ -269,11 +269,14 @@ static enum status tell_absent(struct s3_client *client, const struct s3_request
 	struct s3_reply reply;
 	enum status status = BW_OK;
 
-	if (!request->key)
-		return error_set(error, BW_UNAVAILABLE,
-				 "%s: there is no such bucket; create it, or correct "
-				 "storage.s3.bucket",
-				 what);
+	if (!request->key) {
+		error_set(error, BW_UNAVAILABLE,
+			  "%s: there is no such bucket; create it, or correct storage.s3.bucket",
+			  what);
+		if (error)
+			error->http_status = 404;
+		return BW_UNAVAILABLE;
+	}
 	if (clock_monotonic_ms() - client->bucket_seen_ms > 1000) {
 		status = s3_client_ask(client, &bucket, s3_client_deadline(client), &reply, error);
 		buf_release(&reply.body);

@@ -220,11 +220,21 @@ static enum status try_out(struct s3_store *store, struct error *error)
 	return status;
 }
 
+/* Nobody answered, or with an error of the server's own; not, say, with a 404. */
+static bool is_away(enum status status, const struct error *error)
+{
+	bool silent = error->http_status == 0 || error->http_status >= 500;
+
+	return silent &&
+	       (status == BW_UNREACHABLE || status == BW_TIMEOUT || status == BW_UNAVAILABLE);
+}
+
 enum status s3_store_over(struct s3_transport *transport, const struct s3_layout *layout,
 			  struct object_store **ret_store, struct error *error)
 {
 	const char *prefix = layout->prefix ? layout->prefix : "";
 	struct s3_store *store;
+	struct error trouble = {0};
 	enum status status;
 
 	if (!prefix_valid(prefix) || (layout->part_size && layout->part_size < S3_PART_MIN)) {
@@ -244,18 +254,26 @@ enum status s3_store_over(struct s3_transport *transport, const struct s3_layout
 	store->parts_in_flight =
 		layout->parts_in_flight ? layout->parts_in_flight : S3_PARTS_IN_FLIGHT;
 	store->senders = work_pool_new("s3-parts", store->parts_in_flight, store->parts_in_flight);
-	status = try_out(store, error);
-	if (status)
+	status = try_out(store, &trouble);
+	if (status && !(layout->may_be_away && is_away(status, &trouble))) {
 		s3_free(&store->base);
-	else
-		*ret_store = &store->base;
-	return status;
+		if (error)
+			*error = trouble;
+		return status;
+	}
+	*ret_store = &store->base;
+	return BW_OK;
 }
 
 enum status s3_store_new(const struct s3_options *options, struct object_store **ret_store,
 			 struct error *error)
 {
-	struct s3_layout layout = {options->prefix, options->part_size, options->parts_in_flight};
+	struct s3_layout layout = {
+		.prefix = options->prefix,
+		.part_size = options->part_size,
+		.parts_in_flight = options->parts_in_flight,
+		.may_be_away = options->may_be_away,
+	};
 	struct s3_transport *transport = NULL;
 	enum status status = sigv4_transport_new(options, &transport, error);
 

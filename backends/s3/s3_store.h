@@ -44,6 +44,9 @@ struct s3_options {
 	const char *session_token_file; /* of temporary keys */
 
 	const char *ca_file; /* "": the system's */
+	/* A store that cannot be reached when it is opened is no failure. What it refuses
+	 * is. */
+	bool may_be_away;
 	uint64_t part_size; /* 0: S3_PART_SIZE; at least 5 MiB */
 	unsigned parts_in_flight; /* of all writers together; 0: S3_PARTS_IN_FLIGHT */
 
@@ -72,6 +75,7 @@ struct s3_layout {
 	const char *prefix; /* as above; copied */
 	uint64_t part_size; /* 0: S3_PART_SIZE */
 	unsigned parts_in_flight; /* 0: S3_PARTS_IN_FLIGHT */
+	bool may_be_away; /* as above */
 };
 
 /* The same over any transport, which it takes and frees, also on failure. */

@@ -147,6 +147,38 @@ static void an_object_that_is_not_there_is_absent(void **state)
 	stop(&script);
 }
 
+/* ---- opening ---- */
+
+static enum status open_store(const char *reply, bool may_be_away, struct error *error)
+{
+	struct script_reply replies = {.bytes = reply, .then = SCRIPT_CLOSE};
+	struct script script = {.replies = &replies, .count = 1};
+	struct object_store *store = NULL;
+	struct s3_layout layout = {.may_be_away = may_be_away};
+	enum status status;
+
+	start_with(&script, next_reply, &script);
+	status = s3_store_over(script.transport, &layout, &store, error);
+	if (status == BW_OK)
+		object_store_free(store);
+	script_server_free(script.server);
+	return status;
+}
+
+static void a_server_starts_while_its_store_is_away(void **state)
+{
+	struct error error = {0};
+
+	(void)state;
+	assert_int_equal(open_store("HTTP/1.1 500 X\r\n" NO_BODY, true, &error), BW_OK);
+	assert_int_equal(open_store("nonsense\r\n\r\n", true, &error), BW_OK);
+	assert_int_not_equal(open_store("HTTP/1.1 500 X\r\n" NO_BODY, false, &error), BW_OK);
+	/* what a restart will not mend is told at once */
+	assert_int_equal(open_store("HTTP/1.1 404 X\r\n" NO_BODY, true, &error), BW_UNAVAILABLE);
+	assert_non_null(strstr(error.message, "bucket"));
+	assert_int_equal(open_store(XML_ERROR("403", "AccessDenied"), true, &error), BW_DENIED);
+}
+
 /* ---- retries ---- */
 
 static void what_may_pass_is_tried_again(void **state)
@@ -417,6 +449,7 @@ int main(void)
 		cmocka_unit_test(each_refusal_is_told_from_the_others),
 		cmocka_unit_test(a_bucket_that_is_not_there_is_no_absent_object),
 		cmocka_unit_test(an_object_that_is_not_there_is_absent),
+		cmocka_unit_test(a_server_starts_while_its_store_is_away),
 		cmocka_unit_test(what_may_pass_is_tried_again),
 		cmocka_unit_test(a_store_that_asks_for_time_is_unavailable),
 		cmocka_unit_test(an_error_within_a_200_is_an_error),
