@@ -9,6 +9,7 @@
 #include "server/cli/command.h"
 #include "server/cli/maintain.h"
 #include "server/cli/terminal.h"
+#include "server/cluster/cluster.h"
 #include "server/config/config.h"
 #include "server/content/content.h"
 #include "server/http/http_server.h"
@@ -23,6 +24,7 @@
 /* All that serves, from the bottom up. */
 struct service {
 	struct stores stores;
+	struct cluster *cluster; /* NULL: this replica works alone */
 	struct cache *cache;
 	struct registry *registry;
 	struct background *background;
@@ -35,7 +37,23 @@ static void service_release(struct service *service)
 	background_stop(service->background);
 	registry_free(service->registry);
 	cache_free(service->cache);
+	cluster_free(service->cluster);
 	stores_release(&service->stores);
+}
+
+static enum status join_cluster(struct service *service, const struct config *config,
+				struct error *error)
+{
+	const struct cluster_options options = {
+		.coordination = service->stores.coordination,
+		.advertise_address = config->cluster.advertise_address,
+		.secret = config->cluster.secret,
+		.secret_file = config->cluster.secret_file,
+	};
+
+	if (*options.advertise_address == '\0')
+		return BW_OK;
+	return cluster_new(&options, &service->cluster, error);
 }
 
 /* Where blobs wait on their way in: beside what they become, so that a rename will do. */
@@ -55,6 +73,7 @@ static enum status start_cache(struct service *service, const struct config *con
 		.hot_directory = is_hot ? hot : NULL,
 		.hot_max = config->storage.hot_cache.max_size,
 		.redirect = stores->remote && config->storage.s3.redirect,
+		.cluster = service->cluster,
 	};
 	enum status status = cache_new(&options, &service->cache, error);
 
@@ -75,6 +94,8 @@ static enum status service_start(struct service *service, struct config *config,
 	struct stores *stores = &service->stores;
 	enum status status = stores_open(stores, config, true, error);
 
+	if (status == BW_OK)
+		status = join_cluster(service, config, error);
 	if (status == BW_OK)
 		status = start_cache(service, config, error);
 	if (status != BW_OK)
@@ -125,6 +146,9 @@ static void log_start(const struct service *service, const struct config *config
 	log_event(LOG_INFO, "upstreams", LOG_S("names", buf_string(&names)),
 		  LOG_S("default", config->proxy.default_upstream));
 	stores_log(config);
+	if (service->cluster)
+		log_event(LOG_INFO, "cluster",
+			  LOG_S("advertised", cluster_address(service->cluster)));
 	log_event(LOG_INFO, "access", LOG_S("pull", everybody), LOG_S("push", everybody));
 	buf_release(&names);
 }

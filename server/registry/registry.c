@@ -3,6 +3,7 @@
  * question to the cache.
  */
 #include "server/base/memory.h"
+#include "server/cluster/cluster.h"
 #include "server/content/content.h"
 #include "server/registry/failure.h"
 #include "server/registry/local.h"
@@ -23,6 +24,8 @@ static void install(struct registry *registry, struct config *config, struct ups
 	registry->default_upstream = name && *name ? upstream_set_find(set, name) : NULL;
 	registry->checks = config->uploads.check_references;
 	pthread_mutex_unlock(&registry->lock);
+	if (cache_cluster(registry->cache))
+		cluster_set_upstreams(cache_cluster(registry->cache), set);
 	upstream_set_unref(old);
 }
 
