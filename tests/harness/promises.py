@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import threading
 import time
-from dataclasses import dataclass, field
 
 from fakes import images
 from harness.push import Repository
@@ -18,14 +17,17 @@ from harness.server import start_task
 BROKEN = (OSError, http.client.HTTPException)
 
 
-@dataclass
 class Tag:
     """Written by one pusher, one write after the other."""
-    sure: str = None                                # acknowledged, None: never was
-    doubtful: list = field(default_factory=list)    # begun since, and not acknowledged
 
-    def allowed(self):
-        return {self.sure, *self.doubtful}
+    def __init__(self):
+        self.writes = []        # digests, as they were begun
+        self.sure = -1          # which of them is the last one acknowledged
+
+    def allowed(self, since=None):
+        """What it may be; or may have been since `sure` was that."""
+        since = self.sure if since is None else since
+        return {*self.writes[max(since, 0):], *([None] if since < 0 else [])}
 
 
 class Promises:
@@ -45,12 +47,13 @@ class Promises:
 
     def begin(self, repository, tag, image):
         with self._lock:
-            self.tags.setdefault((repository, tag), Tag()).doubtful.append(image.digest)
+            self.tags.setdefault((repository, tag), Tag()).writes.append(image.digest)
 
     def keep(self, repository, tag, image):
         with self._lock:
             self.manifests[repository, image.digest] = image
-            self.tags[repository, tag] = Tag(image.digest)
+            state = self.tags[repository, tag]
+            state.sure = len(state.writes) - 1
 
     def push(self, repository, image, tag):
         """All of an image, by a Repository. The first answer that was not a yes, or
@@ -68,7 +71,8 @@ class Promises:
         return None
 
     def replay(self, replicas):
-        """Every replica has every byte of what was promised; the client hashes them."""
+        """Every replica has every byte of what was promised up to now; the client hashes
+        them. May be called while pushes go on."""
         assert self.count, "nothing was promised: the test has shown nothing"
         tasks = [start_task(lambda replica=replica: self._read_all(replica)) for replica in replicas]
         for task in tasks:
@@ -76,19 +80,22 @@ class Promises:
 
     def _read_all(self, replica):
         where = replica.folder.name
+        with self._lock:
+            blobs, manifests, tags = dict(self.blobs), dict(self.manifests), dict(self.tags)
         with contextlib.closing(Repository(replica, "")) as reader:
-            for (name, digest), content in self.blobs.items():
+            for (name, digest), content in blobs.items():
                 response = reader.client.get(f"/v2/{name}/blobs/{digest}")
                 assert (response.status, response.complete) == (200, True), (where, name, digest, response)
                 assert response.body == content, (where, name, digest)
-            for (name, digest), image in self.manifests.items():
+            for (name, digest), image in manifests.items():
                 response = reader.client.get(f"/v2/{name}/manifests/{digest}")
                 assert (response.status, response.body) == (200, image.body), (where, name, digest, response)
-            for (name, tag), state in self.tags.items():
+            for (name, tag), state in tags.items():
+                since = state.sure
                 response = reader.client.get(f"/v2/{name}/manifests/{tag}")
                 assert response.status in (200, 404), (where, name, tag, response)
                 found = response.digest if response.status == 200 else None
-                assert found in state.allowed(), (where, name, tag, found, state)
+                assert found in state.allowed(since), (where, name, tag, found, state.writes[since:])
 
 
 class Pusher:
