@@ -7,7 +7,6 @@
 #include <utlist.h>
 
 #define WINDOW_SHARE 10 /* of the capacity, one in so many bytes */
-#define SPOOL_SHARE 8 /* of the size, likewise */
 
 void hot_index_init(struct hot_index *index, uint64_t max)
 {
@@ -113,11 +112,7 @@ struct hot_entry *hot_index_asked(struct hot_index *index, const struct digest *
 /* For blobs. */
 static uint64_t capacity(const struct hot_index *index)
 {
-	uint64_t spool = index->max / SPOOL_SHARE;
-
-	if (spool < index->claimed)
-		spool = index->claimed;
-	return spool < index->max ? index->max - spool : 0;
+	return index->claimed < index->max ? index->max - index->claimed : 0;
 }
 
 /* Is it asked for more often than each of those that would have to go for it? */

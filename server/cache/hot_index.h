@@ -3,9 +3,8 @@
  * files, so that it can be reasoned about (and tested) by itself.
  *
  * Two orders by last use, the window's and the rest's; hot_cache.h says how a
- * blob gets from the one into the other. An eighth of the size is kept free for
- * what is being spooled: otherwise a scan would push out by its way in what it
- * cannot push out by being admitted.
+ * blob gets from the one into the other. Room for what is being spooled is made by
+ * those that are asked for least, which in a scan are those that it brought itself.
  *
  * Not thread-safe.
  */

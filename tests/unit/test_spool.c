@@ -247,6 +247,17 @@ static double memory_used(void)
 	return metric_value(M_SPOOL_MEMORY_BYTES, METRIC_LABELS(NULL));
 }
 
+static bool is_in_memory(int fd)
+{
+	char *link = xasprintf("/proc/self/fd/%d", fd);
+	char target[64] = "";
+	bool found = readlink(link, target, sizeof(target) - 1) > 0 &&
+		     strncmp(target, "/memfd:", 7) == 0;
+
+	free(link);
+	return found;
+}
+
 /* Under the same descriptor, so that readers notice nothing. */
 static void a_file_moves_to_memory(void **state)
 {
@@ -265,6 +276,7 @@ static void a_file_moves_to_memory(void **state)
 	assert_int_equal(spool_write(&file, 6, "there", 5, NULL), BW_OK);
 	assert_true(file.in_memory);
 	assert_int_equal(file.fd, fd);
+	assert_true(is_in_memory(fd));
 	assert_int_equal(file_pread_all(fd, read, 11, 0), 11);
 	assert_string_equal(read, "hello there");
 	assert_int_equal(files_in(fixture->spool), 0);
