@@ -3,12 +3,14 @@
  * asked while one of them fetches, dies, hangs, or is none of them.
  */
 #include "server/base/metrics.h"
+#include "server/cache/origin_cluster.h"
 #include "server/cluster/claim.h"
 #include "server/cluster/follow.h"
 #include "server/cluster/request.h"
 #include "tests/support/replicas.h"
 
 #include <poll.h>
+#include <sched.h>
 
 #define SIZE ((size_t)2 << 20)
 #define HALF (SIZE / 2)
@@ -72,6 +74,17 @@ static void read_at(void *context, unsigned index)
 	blob_source_release(&blob);
 }
 
+/* Readers have their bytes before that. */
+static void await_stored(struct replicas *replicas)
+{
+	deadline_ms end = deadline_in(GATE_PATIENCE_MS);
+
+	while (objects_under(replicas->world, "blobs/") != 1) {
+		assert_false(deadline_passed(end));
+		sched_yield();
+	}
+}
+
 static void test_many_clients_of_all_replicas_cost_one_fetch(void **state)
 {
 	struct replicas *replicas = *state;
@@ -79,7 +92,7 @@ static void test_many_clients_of_all_replicas_cost_one_fetch(void **state)
 	a_answers(replicas, (struct fake_reply){0});
 	run_together(CLIENTS, read_at, replicas);
 	assert_int_equal(asked_a(replicas).gets, 1);
-	assert_int_equal(objects_under(replicas->world, "blobs/"), 1);
+	await_stored(replicas);
 }
 
 /* The upstream stands still in the middle: what came before is here already. */
@@ -135,7 +148,7 @@ static void test_a_dead_holder_is_taken_over_from_where_we_are(void **state)
 	assert_reads_all(replicas, &holder);
 	blob_source_release(&follower);
 	blob_source_release(&holder);
-	assert_int_equal(objects_under(replicas->world, "blobs/"), 1);
+	await_stored(replicas);
 }
 
 /* A replica that holds the claim and is never heard of: it listens, and no more. */
@@ -278,6 +291,7 @@ struct followed_bytes {
 	char *bytes;
 	uint64_t length;
 	bool begun;
+	struct gate *opens; /* at the first bytes */
 };
 
 static bool take_head(void *context, uint64_t offset, bool has_total, uint64_t total)
@@ -298,6 +312,8 @@ static bool take_bytes(void *context, const void *bytes, size_t length)
 	assert_true(got->length + length <= SIZE);
 	memcpy(got->bytes + got->length, bytes, length);
 	got->length += length;
+	if (got->opens)
+		gate_open(got->opens);
 	return true;
 }
 
@@ -328,6 +344,76 @@ static void test_what_is_stored_is_had_from_any_offset(void **state)
 			 FOLLOW_GONE);
 	assert_false(got.begun);
 	free(got.bytes);
+}
+
+/* ---- who stores it ----------------------------------------------------- */
+
+static enum status follow_to_the_end(struct replicas *replicas, struct origin *origin)
+{
+	struct followed_bytes got = {.bytes = xcalloc(1, SIZE), .opens = &replicas->gate};
+	const struct blob_sink sink = {take_head, take_bytes, &got};
+	_Atomic bool cancelled = false;
+	enum status status = origin_read(origin, 0, &sink, &cancelled, NULL);
+
+	assert_memory_equal(got.bytes, replicas->bytes, SIZE);
+	free(got.bytes);
+	return status;
+}
+
+static struct origin *origin_at(struct replicas *replicas, unsigned index)
+{
+	const struct cache_source *a = &replicas->world->a;
+	const struct cluster_origin_options options = {
+		.cluster = replicas->each[index].cluster,
+		.content = replicas->each[index].content,
+		.upstream_origin =
+			origin_upstream_new(a->set, a->upstream, a->repository, &replicas->digest),
+		.upstream = a->upstream,
+		.digest = replicas->digest,
+	};
+
+	return origin_cluster_new(&options);
+}
+
+/* He has all of it and has told so, and dies before it is stored. */
+static void test_a_follower_stores_what_nobody_else_does(void **state)
+{
+	struct replicas *replicas = *state;
+	struct origin *origin = origin_at(replicas, 1);
+	struct blob_source holder = {0};
+	_Atomic bool cancelled = false;
+
+	atomic_store(&replicas->world->object_faults.status, BW_IO);
+	atomic_store(&replicas->world->object_faults.every, 1);
+	a_answers(replicas, (struct fake_reply){.gate = &replicas->gate, .gate_at = HALF});
+	assert_int_equal(open_at(replicas, 0, &holder), BW_OK);
+	gate_await(&replicas->gate, 1);
+	assert_int_equal(follow_to_the_end(replicas, origin), BW_OK);
+	assert_false(origin->stores);
+	assert_true(origin->from_replica);
+	assert_true(origin->ops->must_store(origin, &cancelled));
+	blob_source_release(&holder);
+	origin->ops->end(origin);
+	origin_free(origin);
+	atomic_store(&replicas->world->object_faults.every, 0);
+}
+
+static void test_a_follower_stores_nothing_a_second_time(void **state)
+{
+	struct replicas *replicas = *state;
+	struct origin *origin = origin_at(replicas, 1);
+	struct blob_source holder = {0};
+	_Atomic bool cancelled = false;
+
+	a_answers(replicas, (struct fake_reply){.gate = &replicas->gate, .gate_at = HALF});
+	assert_int_equal(open_at(replicas, 0, &holder), BW_OK);
+	gate_await(&replicas->gate, 1);
+	assert_int_equal(follow_to_the_end(replicas, origin), BW_OK);
+	assert_false(origin->stores);
+	assert_false(origin->ops->must_store(origin, &cancelled));
+	await_stored(replicas);
+	blob_source_release(&holder);
+	origin_free(origin);
 }
 
 /* ---- the route --------------------------------------------------------- */
@@ -436,6 +522,8 @@ int main(void)
 		TEST(test_who_does_not_know_the_secret_is_not_believed),
 		TEST(test_following_opens_nothing_that_is_not_confirmed),
 		TEST(test_what_is_stored_is_had_from_any_offset),
+		TEST(test_a_follower_stores_what_nobody_else_does),
+		TEST(test_a_follower_stores_nothing_a_second_time),
 		TEST(test_without_a_signature_there_is_no_such_path),
 	};
 

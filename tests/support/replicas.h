@@ -108,6 +108,8 @@ static inline struct replicas *replicas_new(size_t size)
 	struct replicas *replicas = xcalloc(1, sizeof(*replicas));
 
 	replicas->world = world_new();
+	/* the one action a test makes fail; later, threads read it */
+	replicas->world->object_faults.action = "adopt";
 	replicas->coordination = mem_coordination_new();
 	replicas->bytes = some_bytes(size, 1, &replicas->digest);
 	gate_init(&replicas->gate);
