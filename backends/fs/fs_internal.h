@@ -139,6 +139,9 @@ enum status fs_tmp_open(struct fs_store *store, char name[FS_TMP_NAME_SIZE], int
  * stamp is of its last write, and coarse. */
 enum status fs_stamp(const struct fs_store *store, int fd, const char *key, int64_t *ret_ns,
 		     struct error *error);
+/* Lets the disk begin to write while more bytes come, so that the fsync at the end has
+ * little left to wait for. `size` bytes are written; of *behind it was told. */
+void fs_write_behind(int fd, uint64_t size, uint64_t *behind);
 /* The same, and makes its bytes durable. */
 enum status fs_seal(const struct fs_store *store, int fd, const char *key, struct error *error);
 

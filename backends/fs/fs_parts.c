@@ -41,15 +41,11 @@
 #define CREATE_ATTEMPTS 64
 #define COPY_PIECE ((size_t)1 << 20)
 
-/* The disk begins to write while more bytes come, so that the commit's fsync has
- * little left to wait for. */
-#define WRITE_BEHIND ((uint64_t)4 << 20)
-
 struct fs_part_writer {
 	struct part_writer base;
 	struct fs_store *store;
 	uint64_t size;
-	uint64_t behind; /* the disk was told of the bytes up to here */
+	uint64_t behind; /* for fs_write_behind */
 	int fd;
 	char upload[UPLOAD_ID_MAX + 1];
 	char name[PART_NAME_SIZE];
@@ -95,11 +91,7 @@ static enum status writer_write(struct part_writer *base, const void *bytes, siz
 				       "write upload %s in %s", writer->upload,
 				       writer->store->root);
 	writer->size += length;
-	if (writer->size - writer->behind >= WRITE_BEHIND) {
-		sync_file_range(writer->fd, (off_t)writer->behind,
-				(off_t)(writer->size - writer->behind), SYNC_FILE_RANGE_WRITE);
-		writer->behind = writer->size;
-	}
+	fs_write_behind(writer->fd, writer->size, &writer->behind);
 	return BW_OK;
 }
 

@@ -16,8 +16,19 @@ struct fs_writer {
 	char *key;
 	char name[FS_TMP_NAME_SIZE];
 	uint64_t size;
+	uint64_t behind; /* for fs_write_behind */
 	int fd;
 };
+
+#define WRITE_BEHIND ((uint64_t)4 << 20)
+
+void fs_write_behind(int fd, uint64_t size, uint64_t *behind)
+{
+	if (size - *behind < WRITE_BEHIND)
+		return;
+	sync_file_range(fd, (off_t)*behind, (off_t)(size - *behind), SYNC_FILE_RANGE_WRITE);
+	*behind = size;
+}
 
 void fs_tmp_name(struct fs_store *store, char name[FS_TMP_NAME_SIZE])
 {
@@ -125,8 +136,14 @@ static enum status writer_write(struct object_writer *base, const void *bytes, s
 {
 	struct fs_writer *writer = container_of(base, struct fs_writer, base);
 
+	enum status status =
+		write_bytes(writer->store, writer->fd, writer->key, bytes, length, error);
+
+	if (status)
+		return status;
 	writer->size += length;
-	return write_bytes(writer->store, writer->fd, writer->key, bytes, length, error);
+	fs_write_behind(writer->fd, writer->size, &writer->behind);
+	return BW_OK;
 }
 
 static enum status writer_commit(struct object_writer *base, struct error *error)
