@@ -90,6 +90,7 @@ static enum status service_start(struct service *service, struct config *config,
 		.admin_address = config->http.admin_address,
 		.threads = config->http.threads,
 		.external_url = config->http.external_url,
+		.objects_shared = config->storage.use_s3,
 	};
 	struct stores *stores = &service->stores;
 	enum status status = stores_open(stores, config, true, error);

@@ -93,8 +93,8 @@ static bool has_server(const char *root)
  * would lack that, and be taken for complete by the next server. */
 static bool index_deleted_in_use(const struct config *config)
 {
-	return !config->metadata.use_redis && access(config->metadata.sqlite_path, F_OK) < 0 && errno == ENOENT &&
-	       has_server(config->storage.root_directory);
+	return !config->metadata.use_redis && access(config->metadata.sqlite_path, F_OK) < 0 &&
+	       errno == ENOENT && has_server(config->storage.root_directory);
 }
 
 bool maintain_may_open(const struct invocation *invocation, const struct config *config)

@@ -39,7 +39,8 @@ struct route {
 
 struct route_match {
 	const struct route *route;
-	const char *name; /* "" for ROUTE_EXACT and ROUTE_BELOW; may be malformed: nothing is checked here */
+	const char *
+		name; /* "" for ROUTE_EXACT and ROUTE_BELOW; may be malformed: nothing is checked here */
 	const char *last; /* "" where the kind has none */
 };
 
