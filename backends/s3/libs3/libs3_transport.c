@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FIRST_BYTE_MS 10000
 #define STALL_MS 10000
@@ -11,9 +12,25 @@
 static pthread_once_t libs3_once = PTHREAD_ONCE_INIT;
 static S3Status libs3_ready;
 
+/* libxml2 sets itself up when it is first used, which two threads must not do at once,
+ * and libs3 leaves that to chance: read a document before there is a second thread. */
+static void initialize_xml(void)
+{
+	static char document[] = "<AccessControlPolicy></AccessControlPolicy>";
+	S3AclGrant *grants = xcalloc(S3_MAX_ACL_GRANT_COUNT, sizeof(*grants));
+	char owner[S3_MAX_GRANTEE_USER_ID_SIZE];
+	char name[S3_MAX_GRANTEE_DISPLAY_NAME_SIZE];
+	int count;
+
+	S3_convert_acl(document, owner, name, &count, grants);
+	free(grants);
+}
+
 /* Never undone: libs3 keeps its requests for the life of the process. */
 static void initialize_libs3(void)
 {
+	tzset();
+	initialize_xml();
 	libs3_ready = S3_initialize("breakwater", S3_INIT_ALL, NULL);
 }
 
@@ -180,7 +197,8 @@ enum status libs3_store_new(const struct s3_options *options, struct object_stor
 {
 	struct s3_layout layout = {.prefix = options->prefix,
 				   .part_size = options->part_size,
-				   .parts_in_flight = options->parts_in_flight};
+				   .parts_in_flight = options->parts_in_flight,
+				   .may_be_away = options->may_be_away};
 	struct s3_transport *transport = NULL;
 	enum status status = libs3_transport_new(options, &transport, error);
 
