@@ -137,7 +137,7 @@ enum status cache_stat_blob(struct cache *cache, const struct cache_source *sour
 
 /* --- other replicas --- */
 
-/* As in the options. */
+/* As in the options; NULL for a NULL cache too. */
 struct cluster *cache_cluster(const struct cache *cache);
 
 /* For another replica, whoever may pull it: the fill that runs here, or what is

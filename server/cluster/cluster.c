@@ -115,6 +115,11 @@ enum status cluster_reload_secret(struct cluster *cluster, struct error *error)
 	return cluster->secret_file ? cluster_look_at_secret(cluster, true, error) : BW_OK;
 }
 
+static bool has_secret_file(const struct cluster_options *options)
+{
+	return options->secret_file && *options->secret_file;
+}
+
 static struct cluster *build(const struct cluster_options *options, const char *secret)
 {
 	struct cluster *cluster = xcalloc(1, sizeof(*cluster));
@@ -124,7 +129,7 @@ static struct cluster *build(const struct cluster_options *options, const char *
 	cluster->address = xstrdup(options->advertise_address);
 	cluster->timing = complete(&options->timing);
 	cluster->keys = keyring_new(secret);
-	cluster->secret_file = options->secret_file ? xstrdup(options->secret_file) : NULL;
+	cluster->secret_file = has_secret_file(options) ? xstrdup(options->secret_file) : NULL;
 	/* a request may be of the future by the clocks' difference, and is good for as
 	 * long again */
 	cluster->nonces = nonces_new((int64_t)2 * CLUSTER_CLOCK_SKEW_MS + 1000, NONCES_MAX);
@@ -190,7 +195,7 @@ enum status cluster_new(const struct cluster_options *options, struct cluster **
 	struct cluster *cluster;
 	char *secret = NULL;
 
-	if (status == BW_OK && options->secret_file)
+	if (status == BW_OK && has_secret_file(options))
 		status = read_secret(options->secret_file, &secret, error);
 	else if (status == BW_OK)
 		status = check_secret(options->secret ? options->secret : "", error);

@@ -58,7 +58,7 @@ struct cluster_timing {
 struct cluster_options {
 	struct coordination *coordination; /* the caller's, and outlives the cluster */
 	const char *advertise_address; /* "host:port", "[2001:db8::1]:5000" */
-	/* One of the two. The file is looked at once a second, and read again when it
+	/* One of the two; NULL or "": not that one. The file is looked at once a second, and read again when it
 	 * changed; the secret before is good for a while longer. */
 	const char *secret;
 	const char *secret_file;

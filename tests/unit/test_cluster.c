@@ -79,6 +79,7 @@ static enum status try_new(const char *address, const char *secret, struct error
 		.coordination = coordination,
 		.advertise_address = address,
 		.secret = secret,
+		.secret_file = "",
 	};
 	struct cluster *cluster = NULL;
 	enum status status = cluster_new(&options, &cluster, error);
