@@ -146,17 +146,17 @@ static void each_method_has_one_answer(void **state)
 static void what_is_below_a_path_is_its_last(void **state)
 {
 	struct route_match match;
-	struct arena arena;
+	struct arena own;
 
 	(void)state;
-	arena_init(&arena, 4096);
+	arena_init(&own, 4096);
 	assert_non_null(
-		router_match(routes, route_count, "/cluster/v1/fills/sha256:ab", &arena, &match));
+		router_match(routes, route_count, "/cluster/v1/fills/sha256:ab", &own, &match));
 	assert_string_equal(match.route->name, "replica");
 	assert_string_equal(match.last, "sha256:ab");
 	assert_string_equal(match.name, "");
-	assert_null(router_match(routes, route_count, "/cluster/v1/fills", &arena, &match));
-	arena_release(&arena);
+	assert_null(router_match(routes, route_count, "/cluster/v1/fills", &own, &match));
+	arena_release(&own);
 }
 
 static void a_full_arena_is_no_match(void **state)
