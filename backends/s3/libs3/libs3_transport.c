@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define FIRST_BYTE_MS 10000
 #define STALL_MS 10000
@@ -29,7 +28,6 @@ static void initialize_xml(void)
 /* Never undone: libs3 keeps its requests for the life of the process. */
 static void initialize_libs3(void)
 {
-	tzset();
 	initialize_xml();
 	libs3_ready = S3_initialize("breakwater", S3_INIT_ALL, NULL);
 }
