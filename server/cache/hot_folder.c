@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -165,6 +166,25 @@ static enum status trust(const struct hot_folder *folder, struct error *error)
 	return status;
 }
 
+static bool make_folder(const char *path)
+{
+	return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* When it was there before, no more is made again than it and what it lies in (the
+ * spool lies there too): a disk may be missing. */
+static int make_again(const struct hot_folder *folder, const char *blobs)
+{
+	char *parent = xstrdup(folder->directory);
+	bool made = (make_folder(folder->directory) ||
+		     (make_folder(dirname(parent)) && make_folder(folder->directory))) &&
+		    make_folder(blobs);
+	int result = made ? 0 : -errno;
+
+	free(parent);
+	return result;
+}
+
 enum status hot_folder_prepare(struct hot_folder *folder, struct error *error)
 {
 	char *blobs = xasprintf("%s/blobs", folder->directory);
@@ -173,13 +193,7 @@ enum status hot_folder_prepare(struct hot_folder *folder, struct error *error)
 	struct stat info;
 	enum status status;
 
-	/* When it was there before, what it lies in is not made: a disk may be
-	 * missing. */
-	if (!again)
-		result = file_make_directories(blobs);
-	else if ((mkdir(folder->directory, 0700) < 0 && errno != EEXIST) ||
-		 (mkdir(blobs, 0700) < 0 && errno != EEXIST))
-		result = -errno;
+	result = again ? make_again(folder, blobs) : file_make_directories(blobs);
 	status = result < 0 ? failed(folder, -result, error) : BW_OK;
 	/* what was locked may have been removed with the folder */
 	if (status == BW_OK && !(again && fstat(folder->lock_fd, &info) == 0 && info.st_nlink > 0))

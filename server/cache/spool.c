@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +78,31 @@ static int create_new(const char *path)
 	return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
+static bool make_folder(const char *path)
+{
+	return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* Beside a store of our own only the folder itself: when what it lies in is gone
+ * too, a disk may be missing. Otherwise it lies in the hot cache's, which may be
+ * deleted at any time. */
+static bool make_again(const struct spool *spool)
+{
+	char *parent;
+	bool made;
+
+	if (make_folder(spool->directory))
+		return true;
+	if (errno != ENOENT || spool->memory_max == 0)
+		return false;
+	parent = xstrdup(spool->directory);
+	made = make_folder(dirname(parent)) && make_folder(spool->directory);
+	free(parent);
+	if (!made)
+		errno = ENOENT;
+	return made;
+}
+
 static enum status create_on_disk(struct spool *spool, const struct digest *digest,
 				  struct spool_file *ret_file, struct error *error)
 {
@@ -91,9 +117,8 @@ static enum status create_on_disk(struct spool *spool, const struct digest *dige
 	str_hex(nonce, sizeof(nonce), nonce_text);
 	path = xasprintf("%s/%.32s-%s" SPOOL_SUFFIX, spool->directory, hex, nonce_text);
 	fd = create_new(path);
-	/* Somebody who tidies up takes the folder as well. Not mkdir -p: when what
-	 * it lies in is gone too, a disk may be missing. */
-	if (fd < 0 && errno == ENOENT && (mkdir(spool->directory, 0700) == 0 || errno == EEXIST))
+	/* Somebody who tidies up takes the folder as well. */
+	if (fd < 0 && errno == ENOENT && make_again(spool))
 		fd = create_new(path);
 	if (fd < 0) {
 		enum status status =

@@ -47,7 +47,7 @@ static int make(void **state)
 
 	log_configure(LOG_ERROR + 1, LOG_TEXT);
 	fixture->scratch = scratch_make();
-	fixture->folder = xasprintf("%s/hot", fixture->scratch);
+	fixture->folder = xasprintf("%s/disk/hot", fixture->scratch);
 	begin(fixture);
 	*state = fixture;
 	return 0;
@@ -370,6 +370,7 @@ static void a_folder_that_was_deleted_is_made_again(void **state)
 {
 	struct fixture *fixture = *state;
 	struct hot_cache *second = NULL;
+	char *parent;
 
 	offer(fixture, 1);
 	remove_all(fixture->folder);
@@ -378,6 +379,12 @@ static void a_folder_that_was_deleted_is_made_again(void **state)
 	assert_true(has(fixture, 2));
 	/* the lock is on the new folder as well */
 	assert_int_equal(hot_cache_new(fixture->folder, MAX, &second, NULL), BW_CONFLICT);
+	/* and so is what it lies in */
+	parent = xasprintf("%s/disk", fixture->scratch);
+	remove_all(parent);
+	offer(fixture, 3);
+	assert_true(has(fixture, 3));
+	free(parent);
 }
 
 static void only_the_blobs_were_deleted(void **state)

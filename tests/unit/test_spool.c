@@ -341,10 +341,20 @@ static void a_lost_folder_costs_memory(void **state)
 	struct fixture *fixture = *state;
 	struct spool_file file = SPOOL_FILE_NONE;
 
+	char *parent = xasprintf("%s/a", fixture->scratch);
+
+	touch(fixture->scratch, "a");
 	fixture->area.memory_max = 100;
 	assert_int_equal(spool_create(&fixture->area, &fixture->digest, 1, &file, NULL), BW_OK);
 	assert_true(file.in_memory);
 	spool_close(&file);
+	/* with the hot cache around it deleted it is made again */
+	assert_int_equal(unlink(parent), 0);
+	atomic_store(&fixture->area.retry_at, 0);
+	assert_int_equal(spool_create(&fixture->area, &fixture->digest, 1, &file, NULL), BW_OK);
+	assert_false(file.in_memory);
+	spool_close(&file);
+	free(parent);
 }
 
 int main(void)
