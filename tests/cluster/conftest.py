@@ -13,6 +13,7 @@ import pytest
 
 from fakes.upstream import Upstream
 from harness.cluster import Cluster, Stores
+from harness.fault_proxy import FaultProxy
 from harness.promises import Promises
 from harness.server import NAME, settings_of
 
@@ -43,7 +44,22 @@ def promises():
 
 
 @pytest.fixture
-def run_cluster(tmp_path, stores, promises):
+def proxy_of(tmp_path):
+    """proxy_of(stores.minio): a FaultProxy in front of it, which outlives the clusters."""
+    proxies = []
+
+    def start(daemon):
+        proxy = FaultProxy(tmp_path / f"proxy-{len(proxies)}", daemon.port, http=daemon.name == "minio")
+        proxies.append(proxy)
+        return proxy.start()
+
+    yield start
+    for proxy in proxies:
+        proxy.stop()
+
+
+@pytest.fixture
+def run_cluster(tmp_path, stores, promises, proxy_of):
     """run_cluster(upstream, size=3, settings={...of the upstream}, **options of Cluster)."""
     clusters = []
 
@@ -59,7 +75,7 @@ def run_cluster(tmp_path, stores, promises):
         for cluster in clusters:
             cluster.await_ready(20)
             if promises.count:
-                promises.replay(cluster.replicas)
+                promises.replay(cluster.running)
             cluster.stop()
     finally:
         for cluster in clusters:

@@ -32,17 +32,15 @@ def assert_refused_politely(pushers):
 def test_flushall_under_load(stores, run_cluster, promises):
     cluster = run_cluster()
     pushes = push_some(cluster, promises)
-    with pushing(cluster, promises) as pushers, pulling(cluster.replicas, pushes) as pullers:
+    with pushing(cluster, promises, pause=0.05) as pushers, pulling(cluster.replicas, pushes) as pullers:
         for _ in range(FLUSHES):
             before = [pusher.pushed for pusher in pushers]
             within(30, lambda before=before: all(pusher.pushed > then + 2
                                                  for pusher, then in zip(pushers, before)),
                    "the pushes came to a halt")
             stores.redis.client("FLUSHALL")
-            promises.replay(cluster.replicas)
     assert failures_of(pullers) == []
     assert_refused_politely(pushers)
-    assert sum(len(pusher.refused) for pusher in pushers) <= 3 * FLUSHES
 
 
 @pytest.mark.parametrize("how", ["empty", "older"])
@@ -52,7 +50,7 @@ def test_restarts_under_load(stores, run_cluster, promises, tmp_path, how):
     cluster = run_cluster()
     pushes = push_some(cluster, promises)
     snapshot = tmp_path / "snapshot.rdb"
-    with pushing(cluster, promises) as pushers, pulling(cluster.replicas, pushes) as pullers:
+    with pushing(cluster, promises, pause=0.05) as pushers, pulling(cluster.replicas, pushes) as pullers:
         for _ in range(3):
             stores.redis.snapshot(snapshot)
             before = [pusher.pushed for pusher in pushers]
@@ -63,7 +61,6 @@ def test_restarts_under_load(stores, run_cluster, promises, tmp_path, how):
             if how == "older":
                 stores.redis.restore(snapshot)
             stores.redis.start()
-            promises.replay(cluster.replicas)
     assert failures_of(pullers) == []
     assert_refused_politely(pushers)
 

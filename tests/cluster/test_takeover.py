@@ -27,7 +27,9 @@ def half_way(upstream, run_cluster):
         streams.append(Stream(replica.port, f"/v2/team/app/blobs/{layer}?ns={NAME}", timeout=60))
         assert streams[-1].read(HALF // 2) == image.blobs[layer][:HALF // 2]
     assert upstream.count("GET", "blobs", layer) == 1
-    yield cluster, image, layer, streams
+    # Slow enough that who takes over is met at it by the other one.
+    upstream.fail("blobs", faults.slow(1_000_000), reference=layer)
+    yield cluster, image, layer, streams, gate
     gate.open()
     for stream in streams:
         stream.close()
@@ -44,7 +46,7 @@ def assert_taken_over(upstream, layer):
 
 
 def test_holder_is_killed(upstream, half_way):
-    cluster, image, layer, (_, second, third) = half_way
+    cluster, image, layer, (_, second, third), _ = half_way
     cluster.replicas[0].kill()
     rests = [start_task(stream.rest) for stream in (second, third)]
     for rest in rests:
@@ -59,7 +61,7 @@ def test_holder_is_killed(upstream, half_way):
 
 def test_holder_hangs(upstream, half_way):
     """It is stopped, so its connections stay open: that costs a deadline."""
-    cluster, image, layer, (_, second, third) = half_way
+    cluster, image, layer, (_, second, third), gate = half_way
     cluster.replicas[0].process.send_signal(signal.SIGSTOP)
     try:
         rests = [start_task(stream.rest) for stream in (second, third)]
@@ -68,11 +70,12 @@ def test_holder_hangs(upstream, half_way):
         assert_taken_over(upstream, layer)
     finally:
         cluster.replicas[0].process.send_signal(signal.SIGCONT)
+    gate.open()
     assert cluster.replicas[0].blob("team/app", layer).body == image.blobs[layer]
 
 
 def test_all_but_one_are_killed(upstream, half_way):
-    cluster, image, layer, (_, _, third) = half_way
+    cluster, image, layer, (_, _, third), _ = half_way
     for replica in cluster.replicas[:2]:
         replica.kill()
     assert third.rest() == image.blobs[layer]
@@ -83,7 +86,7 @@ def test_all_but_one_are_killed(upstream, half_way):
 
 def test_whoever_comes_after_the_death_waits_for_no_lease(upstream, half_way):
     """The dead one's lease is there for a while; a client does not wait for all of it."""
-    cluster, image, layer, (_, second, third) = half_way
+    cluster, image, layer, (_, second, third), _ = half_way
     cluster.replicas[0].kill()
     late = start_task(lambda: cluster.replicas[2].blob("team/app", layer))
     for stream in (second, third):

@@ -95,7 +95,8 @@ class Replica(Breakwater):
 
     @property
     def hot_files(self):
-        return [path for path in (self.folder / "hot" / "blobs").rglob("*") if path.is_file()]
+        """One for each blob in its hot cache."""
+        return list((self.folder / "hot").rglob("sha*-*.*"))
 
 
 class Cluster:
@@ -142,10 +143,14 @@ class Cluster:
             replica.start()
         return self
 
+    @property
+    def running(self):
+        return [replica for replica in self.replicas if replica.process is not None]
+
     def stop(self):
         """Each must end cleanly, and its log hold JSON and no secret."""
         problems = []
-        for replica in self.replicas:
+        for replica in self.running:
             try:
                 code = replica.stop()
                 assert code == 0, f"exit code {code}"
@@ -159,7 +164,7 @@ class Cluster:
             replica.kill()
 
     def await_ready(self, seconds):
-        for replica in self.replicas:
+        for replica in self.running:
             replica.await_ready(seconds)
 
     def __enter__(self):

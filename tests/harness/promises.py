@@ -137,11 +137,11 @@ class Pusher:
 
 
 @contextlib.contextmanager
-def pushing(server, promises, count=3, **options):
+def pushing(server, promises, count=3, pause=0.0, **options):
     """Pushers at work beside the block; it gets the list of them."""
     over = threading.Event()
     pushers = [Pusher(server, promises, f"push/p{number}", **options) for number in range(count)]
-    tasks = [start_task(lambda pusher=pusher: pusher.run(over)) for pusher in pushers]
+    tasks = [start_task(lambda pusher=pusher: pusher.run(over, pause)) for pusher in pushers]
     try:
         yield pushers
     finally:
