@@ -59,6 +59,12 @@ void sqlite_connection_free(struct sqlite_connection *connection)
 	free(connection);
 }
 
+static void suspect_damage(struct sqlite_store *store)
+{
+	if (!atomic_exchange(&store->suspect, true))
+		sqlite_mark_suspect(store->path);
+}
+
 /* ---- borrowing ---- */
 
 static enum status all_busy(const struct sqlite_store *store, const char *what, struct error *error)
@@ -122,6 +128,8 @@ static enum status borrow_reader(struct sqlite_store *store, struct sqlite_conne
 			store->readers--;
 			pthread_cond_signal(&store->reader_back);
 			pthread_mutex_unlock(&store->lock);
+			if (status == BW_CORRUPT)
+				suspect_damage(store);
 			return status;
 		}
 		reader = sqlite_connection_new(db);
@@ -183,8 +191,8 @@ static enum status failed(struct sqlite_call *call)
 	int code = sqlite3_extended_errcode(call->connection->db);
 	enum status status = sqlite_status(code);
 
-	if (status == BW_CORRUPT && !atomic_exchange(&call->store->suspect, true))
-		sqlite_mark_suspect(call->store->path);
+	if (status == BW_CORRUPT)
+		suspect_damage(call->store);
 	return error_set(call->error, status, "index %s: %s", call->store->path,
 			 sqlite3_errmsg(call->connection->db));
 }
@@ -322,8 +330,7 @@ void sqlite_column_media_type(struct sqlite_call *call, int column, char target[
 
 enum status sqlite_nonsense(struct sqlite_call *call)
 {
-	if (!atomic_exchange(&call->store->suspect, true))
-		sqlite_mark_suspect(call->store->path);
+	suspect_damage(call->store);
 	return error_set(call->error, BW_CORRUPT, "index %s: a row holds what was never written",
 			 call->store->path);
 }

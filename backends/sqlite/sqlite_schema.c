@@ -49,6 +49,10 @@ static const char *const steps[] = {
 	 * from its first link to its last, while the blob itself is known. */
 	"CREATE TABLE used (repository TEXT NOT NULL, digest BLOB NOT NULL,"
 	" used_at INTEGER NOT NULL, PRIMARY KEY (repository, digest)) WITHOUT ROWID;"
+	/* cached repositories, whose names begin with a host, as server/oci/name.h has it */
+	"INSERT INTO used SELECT repository, digest, CAST(strftime('%s', 'now') AS INTEGER) *"
+	" 1000 FROM manifest WHERE repository GLOB 'localhost/*'"
+	" OR substr(repository, 1, instr(repository, '/')) GLOB '*[.:]*';"
 	"CREATE INDEX used_by_age ON used (used_at, repository, digest);"
 	"CREATE INDEX manifest_by_digest ON manifest (digest, repository);"
 	"CREATE INDEX listed_by_digest ON listed (digest, repository);"

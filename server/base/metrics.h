@@ -62,6 +62,11 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(M_STORAGE_ERRORS,       "registry_storage_errors_total",          METRIC_COUNTER,   "store", "action", "",           "Actions on a store that could not tell or failed.") \
 	X(M_STORE_UP,             "registry_store_up",                      METRIC_GAUGE,     "store", "", "",                 "1 while the store (objects, index) can be used; /readyz says why not.") \
 	X(M_UPLOADS_EXPIRED,      "registry_uploads_expired_total",         METRIC_COUNTER,   "", "", "",                      "Abandoned uploads removed.") \
+	X(M_CACHE_BYTES,          "registry_cache_bytes",                   METRIC_GAUGE,     "", "", "",                      "Bytes of stored blobs that nobody pushed, as storage.maxCacheSize counts them.") \
+	X(M_CACHE_LIMIT,          "registry_cache_limit_bytes",             METRIC_GAUGE,     "", "", "",                      "storage.maxCacheSize; 0: no limit.") \
+	X(M_CACHE_EVICTED,        "registry_cache_evicted_total",           METRIC_COUNTER,   "type", "", "",                  "What was evicted to keep the limit, by type (manifest, blob).") \
+	X(M_CACHE_EVICTED_BYTES,  "registry_cache_evicted_bytes_total",     METRIC_COUNTER,   "", "", "",                      "Bytes of blobs evicted.") \
+	X(M_CACHE_STUCK,          "registry_cache_eviction_stuck",          METRIC_GAUGE,     "", "", "",                      "1 while the cache is over its limit and nothing may be evicted: all of it was used a moment ago, or the index is not complete.") \
 	X(M_RELOADS,              "registry_config_reloads_total",          METRIC_COUNTER,   "result", "", "",                "Reloads by SIGHUP, by result (ok, refused).")
 /* clang-format on */
 

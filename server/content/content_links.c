@@ -79,6 +79,7 @@ enum status content_get_link(struct content *content, const char *repository,
 			     const struct digest *digest, uint64_t *ret_size, struct error *error)
 {
 	struct listed_content link = {.digest = *digest};
+	struct references_start settled;
 	struct object_info info;
 	enum status status =
 		metadata_get_link(content->metadata, repository, digest, ret_size, NULL);
@@ -86,11 +87,14 @@ enum status content_get_link(struct content *content, const char *repository,
 
 	if (status == BW_OK)
 		return BW_OK;
+	settled = references_start();
 	status = stat_link(content, repository, digest, error);
 	if (status == BW_OK)
 		status = references_settle(content, digest, 1, error);
 	if (status == BW_OK)
 		status = stat_bytes(content, digest, &info, error);
+	if (status == BW_OK)
+		status = references_in_time(&settled, error);
 	if (status != BW_OK)
 		return status;
 	link.size = info.size;
@@ -103,10 +107,11 @@ enum status content_get_link(struct content *content, const char *repository,
 	return BW_OK;
 }
 
-/* Tells the index of a link whose bytes are there. *ret_overtaken: somebody has
+/* Tells the index of a link whose bytes are there, since it was settled. *ret_overtaken: somebody has
  * removed it meanwhile. */
 static enum status index_link(struct content *content, const char *repository,
-			      const struct listed_content *link, bool *ret_overtaken,
+			      const struct listed_content *link,
+			      const struct references_start *settled, bool *ret_overtaken,
 			      struct error *error)
 {
 	struct error trouble = {0};
@@ -117,6 +122,8 @@ static enum status index_link(struct content *content, const char *repository,
 		status = metadata_put_link(content->metadata, repository, link, error);
 	if (status == BW_OK)
 		status = content_note_repository(content, repository, error);
+	if (status == BW_OK)
+		status = references_in_time(settled, error);
 	if (status != BW_OK)
 		return status;
 	status = stat_link(content, repository, &link->digest, &trouble);
@@ -248,6 +255,7 @@ static enum status push_once(struct content *content, const char *repository,
 	/* A large one takes long to become a blob, and the link should be seen before
 	 * that; what a flush of its own costs is nothing beside it. */
 	enum put_mode mode = link->size > LARGE_BYTES ? PUT_REPLACE : PUT_REPLACE_SOON;
+	struct references_start settled;
 	bool there = false;
 	enum status status = store_link(content, repository, link, mode, error);
 
@@ -257,10 +265,11 @@ static enum status push_once(struct content *content, const char *repository,
 		status = remove_damaged(content, link, &there, error);
 	if (status == BW_OK)
 		status = store_bytes(content, repository, link, origin, there, error);
+	settled = references_start();
 	if (status == BW_OK)
 		status = secure_bytes(content, repository, &link->digest, ret_overtaken, error);
 	if (status == BW_OK && !*ret_overtaken)
-		status = index_link(content, repository, link, ret_overtaken, error);
+		status = index_link(content, repository, link, &settled, ret_overtaken, error);
 	return status;
 }
 
@@ -326,9 +335,11 @@ enum status content_push_blob_written(struct content *content, const char *repos
 static enum status mount_once(struct content *content, const char *repository,
 			      struct listed_content *link, bool *ret_overtaken, struct error *error)
 {
+	struct references_start settled;
 	struct object_info info;
 	enum status status = store_link(content, repository, link, PUT_REPLACE, error);
 
+	settled = references_start();
 	if (status == BW_OK)
 		status = references_settle(content, &link->digest, 1, error);
 	if (status == BW_OK)
@@ -336,7 +347,7 @@ static enum status mount_once(struct content *content, const char *repository,
 	if (status != BW_OK)
 		return status;
 	link->size = info.size;
-	return index_link(content, repository, link, ret_overtaken, error);
+	return index_link(content, repository, link, &settled, ret_overtaken, error);
 }
 
 enum status content_mount_blob(struct content *content, const char *repository,

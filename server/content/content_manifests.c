@@ -11,6 +11,7 @@
  * one.
  */
 #include "server/base/buf.h"
+#include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/content/content_private.h"
 #include "server/content/keys.h"
@@ -65,6 +66,11 @@ enum status content_index_manifest(struct content *content, const char *reposito
 				       error);
 	free(listed);
 	free(indexed.referrer);
+	/* what the index learns of counts as used just now: after it was lost, nothing is
+	 * evicted that there has been no time to ask for */
+	if (status == BW_OK && repository_names_registry(repository))
+		metadata_touch_manifests(content->metadata, repository, &entry->digest, 1,
+					 clock_wall_ms(), NULL);
 	/* The index now lacks something that the records have: let the next
 	 * question about this repository read them again. */
 	if (status != BW_OK)

@@ -39,6 +39,7 @@ struct push {
 	size_t tag_count;
 	uint64_t *versions; /* of the tags */
 	bool needs_links;
+	struct references_start settled; /* when it was last done */
 };
 
 /* Bytes found damaged are replaced: this is how a manifest that was refused when it
@@ -127,6 +128,7 @@ static enum status settle(struct push *push, struct error *error)
 	size_t count = 0;
 	enum status status;
 
+	push->settled = references_start();
 	digests[count++] = push->entry->digest;
 	for (size_t i = 0; i < parsed->blob_count; i++)
 		digests[count++] = parsed->blobs[i].digest;
@@ -280,6 +282,8 @@ static enum status index_all(struct push *push, struct error *error)
 		status = index_tags(push, &trouble);
 	if (status == BW_OK)
 		status = content_note_repository(push->content, push->repository, &trouble);
+	if (status == BW_OK)
+		status = references_in_time(&push->settled, &trouble);
 	if (status == BW_OK)
 		status = content_stat_record(push->content, push->repository, &push->entry->digest,
 					     &trouble);

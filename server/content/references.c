@@ -9,6 +9,31 @@
 #define FIRST_PAUSE_MS 10
 #define LONGEST_PAUSE_MS 250
 
+struct references_start references_start(void)
+{
+	return (struct references_start){.wall = clock_wall_ms(),
+					 .monotonic = clock_monotonic_ms()};
+}
+
+/* By both clocks, as in gc_files.c: one stands still while the machine sleeps, the
+ * other one is set by people. */
+enum status references_in_time(const struct references_start *start, struct error *error)
+{
+	int64_t by_wall = clock_wall_ms() - start->wall;
+	int64_t by_monotonic = clock_monotonic_ms() - start->monotonic;
+
+	if (by_wall < 0)
+		by_wall = -by_wall;
+	if (by_wall < REFERENCES_INDEX_MS && by_monotonic < REFERENCES_INDEX_MS)
+		return BW_OK;
+	error_set(error, BW_UNAVAILABLE,
+		  "the index took over %d s to take what was stored; push it again",
+		  REFERENCES_INDEX_MS / 1000);
+	if (error)
+		error->retry_after = 1;
+	return BW_UNAVAILABLE;
+}
+
 static void pause_for(int64_t ms)
 {
 	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};

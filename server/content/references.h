@@ -54,6 +54,15 @@
  * by 3., and from then on it is in the object store, where b. of any later run sees
  * it, until somebody removes it on purpose.
  *
+ * An eviction (server/maintenance/eviction.h) cannot read every reference there is for
+ * each image that it removes. For b. it asks the index who holds a digest, and the
+ * index is told after 3. So whoever means to acknowledge sees to it that no more than
+ * REFERENCES_INDEX_MS pass from before 2. until the index has the reference
+ * (references_in_time), or does not acknowledge; and an eviction waits for
+ * REFERENCES_EVICTION_MS, which is more, between a. and b. A run that is not seen in 2.
+ * began later than that, and the index has the reference when it asks. Both measure
+ * durations, on no clock but their own.
+ *
  * A collection that died leaves its files. A run that was not refreshed for
  * GC_RUN_DEAD_MS counts for nothing and may be cleared away by anybody; a
  * collection that could not refresh its run for GC_RUN_REFRESH_LIMIT_MS stops by
@@ -71,6 +80,18 @@
 /* How long a settle waits for a digest that is condemned right now. Removing a
  * batch takes far less; beyond it the collection has died, or its store hangs. */
 #define REFERENCES_PATIENCE_MS 10000
+
+#define REFERENCES_INDEX_MS 10000
+#define REFERENCES_EVICTION_MS 20000
+
+struct references_start {
+	int64_t wall;
+	int64_t monotonic;
+};
+/* Before references_settle(). */
+struct references_start references_start(void);
+/* When the index has been told. BW_UNAVAILABLE with retry_after: that was too late. */
+enum status references_in_time(const struct references_start *start, struct error *error);
 
 /* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned, or what is
  * condemned cannot be read; any other failure: the object store could not tell. The reference must not be

@@ -5,6 +5,8 @@
 #include "server/base/metrics.h"
 #include "server/content/content.h"
 #include "server/content/gc_files.h"
+#include "server/content/references.h"
+#include "server/maintenance/eviction.h"
 #include "server/maintenance/expiry.h"
 #include "server/maintenance/last_stop.h"
 #include "server/maintenance/reindex.h"
@@ -19,6 +21,8 @@
 #define REBUILD_TOLD_MS 10000 /* how far it is */
 #define REBUILD_LOOK_MS 5000 /* is a shared index still complete? */
 #define REBUILD_TURN_MS 30000 /* may hang for so long before another one begins */
+#define EVICTION_LOOK_MS 10000 /* is the cache over its limit? */
+#define EVICTION_TURN_MS 60000
 
 struct worker {
 	pthread_t thread;
@@ -30,6 +34,7 @@ struct background {
 	struct content *content;
 	struct worker janitor;
 	struct worker rebuilder;
+	struct worker evictor;
 	_Atomic bool stopping; /* also read without the lock, by tasks */
 	pthread_mutex_t lock; /* covers waiting for `stopping` */
 	pthread_cond_t stop;
@@ -229,6 +234,102 @@ static void *rebuilder(void *argument)
 	return NULL;
 }
 
+/* ---- the cache's limit --------------------------------------------------- */
+
+static void keep_turn(void *context)
+{
+	turn_keep(context);
+}
+
+static void count_evicted(const struct eviction_summary *summary)
+{
+	metric_add(M_CACHE_EVICTED, summary->manifests, "manifest");
+	metric_add(M_CACHE_EVICTED, summary->removed.blobs, "blob");
+	metric_add(M_CACHE_EVICTED_BYTES, summary->removed.bytes, NULL);
+	if (summary->manifests + summary->removed.blobs > 0)
+		log_event(LOG_INFO, "cached content evicted",
+			  LOG_I("manifests", summary->manifests),
+			  LOG_I("blobs", summary->removed.blobs),
+			  LOG_I("bytes", summary->removed.bytes),
+			  LOG_I("cache_bytes", summary->bytes));
+}
+
+/* `stuck`: it was the last time. One line when that changes. */
+static void tell_stuck(const struct background *background, const struct eviction_summary *summary,
+		       bool *stuck)
+{
+	bool before = *stuck;
+
+	*stuck = summary->too_young || summary->incomplete;
+	metric_set(M_CACHE_STUCK, *stuck, NULL);
+	if (*stuck && !before)
+		log_event(LOG_WARNING,
+			  summary->too_young
+				  ? "the cache is over its limit, and all of it was used within "
+				    "the last hour, or is what a garbage collection would remove"
+				  : "the cache is over its limit, and the index is not complete",
+			  LOG_I("cache_bytes", summary->bytes),
+			  LOG_I("limit", background->options.max_cache_bytes));
+}
+
+static enum status evict_in_turn(struct background *background, bool *stuck, struct error *error)
+{
+	const struct eviction_options options = {
+		.max_bytes = background->options.max_cache_bytes,
+		.min_age_ms = EVICTION_MIN_AGE_MS,
+		.grace_ms = REFERENCES_EVICTION_MS,
+	};
+	struct eviction_summary summary = {0};
+	struct error trouble = {0};
+	struct turn turn;
+	struct task task = {.stop = &background->stopping, .tick = keep_turn, .context = &turn};
+	enum status status = turn_take(&turn, background->options.coordination, "eviction",
+				       EVICTION_TURN_MS, &trouble);
+
+	if (status == BW_CONFLICT)
+		return BW_OK; /* it is being done */
+	if (status == BW_OK) {
+		status = evict(background->content, &options, &task, &summary, &trouble);
+		turn_give_back(&turn);
+		count_evicted(&summary);
+		tell_stuck(background, &summary, stuck);
+	}
+	if (status != BW_OK && error)
+		*error = trouble;
+	return status;
+}
+
+static enum status keep_limit(struct background *background, bool *stuck, struct error *error)
+{
+	uint64_t bytes = 0;
+	enum status status = eviction_measure(background->content, &bytes, error);
+
+	if (status != BW_OK)
+		return status;
+	metric_set(M_CACHE_BYTES, bytes, NULL);
+	if (bytes > background->options.max_cache_bytes)
+		return evict_in_turn(background, stuck, error);
+	*stuck = false;
+	metric_set(M_CACHE_STUCK, 0, NULL);
+	return BW_OK;
+}
+
+static void *evictor(void *argument)
+{
+	struct background *background = argument;
+	enum status status = BW_OK;
+	bool stuck = false;
+
+	do {
+		struct error error = {0};
+		enum status before = status;
+
+		status = keep_limit(background, &stuck, &error);
+		tell(status, before, "cached content cannot be evicted; it is tried again", &error);
+	} while (wait_for(background, EVICTION_LOOK_MS));
+	return NULL;
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 static void start(struct background *background, struct worker *worker, const char *name,
@@ -273,6 +374,9 @@ struct background *background_start(const struct background_options *options)
 	start(background, &background->janitor, "janitor", janitor);
 	if (!is_complete(options->content) || shared)
 		start(background, &background->rebuilder, "reindex", rebuilder);
+	metric_set(M_CACHE_LIMIT, options->max_cache_bytes, NULL);
+	if (options->max_cache_bytes > 0)
+		start(background, &background->evictor, "eviction", evictor);
 	return background;
 }
 
@@ -288,6 +392,8 @@ void background_stop(struct background *background)
 		pthread_join(background->janitor.thread, NULL);
 	if (background->rebuilder.running)
 		pthread_join(background->rebuilder.thread, NULL);
+	if (background->evictor.running)
+		pthread_join(background->evictor.thread, NULL);
 	if (!metadata_is_shared(content_metadata(background->content)))
 		last_stop_note(background->content, NULL);
 	pthread_cond_destroy(&background->stop);

@@ -2,7 +2,7 @@
  * Why nothing is lost that was acknowledged.
  *
  * The protocol is that of server/content/references.h; its steps a. to e. are
- * gc_run_begin, mark_references, gc_run_condemn, remove_slice and gc_run_end below.
+ * removal_begin, mark_references, removal_flush (both) and removal_end.
  * Take a blob that this run removes, and a reference to it that somebody makes. The
  * object store is linearizable (a file system, S3): the reference came to be seen
  * by every process either before or after our references were read. (What a
@@ -56,148 +56,56 @@
  * from once. A death at any instant leaves whole blobs, a run that nobody heeds
  * after 120 s, and at worst rows of the index for a blob that is gone, which
  * whoever opens it takes away.
- *
- * While a batch is condemned, pushes of just these digests wait. A batch is at most
- * GC_BATCH_MAX digests and is acquitted after SLICE_MS, whatever the disk takes for
- * a removal; the rest is condemned again.
  */
 #include "server/maintenance/gc.h"
 
 #include "server/base/memory.h"
 #include "server/content/content.h"
-#include "server/content/gc_files.h"
 #include "server/content/keys.h"
+#include "server/maintenance/removal.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#define SLICE_MS 2000
-#define NAP_MS 20
 
 struct gc {
 	struct content *content;
 	const struct gc_options *options;
 	const struct task *task; /* the caller's */
 	struct task alive; /* the same, and keeps the run alive */
+	struct task told; /* the same, and says what was removed */
 	struct gc_summary *summary;
 	struct digest_set *set;
 	struct loose_links loose;
-	struct gc_run run;
-	struct digest batch[GC_BATCH_MAX];
-	uint64_t sizes[GC_BATCH_MAX];
-	const char *repositories[GC_BATCH_MAX]; /* whose link it is; NULL: the blob itself */
-	size_t batched;
+	struct removal removal;
 };
 
-/* A run that could not be refreshed this once may still be the next time; one that
- * has lost its hold is found out before anything is removed. */
 static void keep_alive(void *context)
 {
 	struct gc *gc = context;
 
-	gc_run_refresh(&gc->run, NULL);
+	removal_hold(&gc->removal, NULL);
 	if (gc->task->tick)
 		gc->task->tick(gc->task->context);
 }
 
-static enum status hold(struct gc *gc, struct error *error)
+static void tell_removed(void *context)
 {
-	struct error trouble = {0};
+	struct gc *gc = context;
+	const struct removed *removed = &gc->removal.removed;
 
-	if (gc_run_refresh(&gc->run, &trouble) != BW_CANCELLED)
-		return BW_OK;
-	if (error)
-		*error = trouble;
-	return BW_CANCELLED;
+	gc->summary->removed = removed->blobs;
+	gc->summary->removed_bytes = removed->bytes;
+	gc->summary->unlinked = removed->links;
+	gc->summary->kept = removed->kept;
+	if (gc->task->tick)
+		gc->task->tick(gc->task->context);
 }
 
-static enum status remove_one(struct gc *gc, const struct digest *digest, uint64_t size,
-			      struct error *error)
+/* A link that is kept keeps its blob. */
+static enum status keep(void *context, const struct digest *digest, struct error *error)
 {
-	char key[KEY_SIZE];
-	enum status status = hold(gc, error);
+	struct gc *gc = context;
 
-	if (status != BW_OK)
-		return status;
-	key_of_blob(key, digest);
-	status = object_remove(content_objects(gc->content), key, error);
-	if (status != BW_OK)
-		return status;
-	gc->summary->removed++;
-	gc->summary->removed_bytes += size;
-	if (!gc_run_alive(&gc->run))
-		return error_set(error, BW_CANCELLED,
-				 "%s took so long to remove that a push may have counted on it; "
-				 "whoever pushed it just now should push it again",
-				 key);
-	return metadata_remove_blob(content_metadata(gc->content), digest, error);
-}
-
-static enum status unlink_one(struct gc *gc, const char *repository, const struct digest *digest,
-			      struct error *error)
-{
-	enum status status = hold(gc, error);
-
-	if (status == BW_OK)
-		status = content_unlink_blob(gc->content, repository, digest, error);
-	if (status != BW_OK)
-		return status;
-	gc->summary->unlinked++;
-	if (!gc_run_alive(&gc->run))
-		return error_set(error, BW_CANCELLED,
-				 "a link in \"%s\" took so long to remove that a push may have "
-				 "counted on it",
-				 repository);
-	return BW_OK;
-}
-
-static enum status remove_unless_kept(struct gc *gc, size_t at, struct error *error)
-{
-	bool kept = false;
-	enum status status = gc_run_is_kept(&gc->run, &gc->batch[at], &kept, error);
-
-	if (status != BW_OK)
-		return status;
-	if (!kept && gc->repositories[at])
-		return unlink_one(gc, gc->repositories[at], &gc->batch[at], error);
-	if (!kept)
-		return remove_one(gc, &gc->batch[at], gc->sizes[at], error);
-	gc->summary->kept++;
-	return digest_set_add(gc->set, &gc->batch[at], error);
-}
-
-/* Removes what is condemned, from `first` on, for as long as a slice lasts. */
-static enum status remove_slice(struct gc *gc, size_t *first, struct error *error)
-{
-	deadline_ms end = deadline_in(SLICE_MS);
-	enum status status = BW_OK;
-
-	do {
-		status = remove_unless_kept(gc, (*first)++, error);
-		if (gc->task->tick)
-			gc->task->tick(gc->task->context);
-	} while (status == BW_OK && *first < gc->batched && !deadline_passed(end));
-	return status;
-}
-
-static enum status remove_batch(struct gc *gc, struct error *error)
-{
-	enum status status = BW_OK;
-	size_t first = 0;
-
-	while (status == BW_OK && first < gc->batched) {
-		status = hold(gc, error);
-		if (status == BW_OK)
-			status = gc_run_condemn(&gc->run, gc->batch + first, gc->batched - first,
-						error);
-		if (status == BW_OK)
-			status = remove_slice(gc, &first, error);
-		if (status == BW_OK)
-			status = gc_run_acquit(&gc->run, error);
-	}
-	gc->batched = 0;
-	return status;
+	return digest_set_add(gc->set, digest, error);
 }
 
 static enum status sweep_blob(void *context, const char *key, const struct object_info *info,
@@ -216,10 +124,7 @@ static enum status sweep_blob(void *context, const char *key, const struct objec
 	gc->summary->garbage_bytes += info->size;
 	if (!gc->options->remove)
 		return BW_OK;
-	gc->batch[gc->batched] = digest;
-	gc->repositories[gc->batched] = NULL;
-	gc->sizes[gc->batched++] = info->size;
-	return gc->batched < GC_BATCH_MAX ? BW_OK : remove_batch(gc, error);
+	return removal_add_blob(&gc->removal, &digest, info->size, error);
 }
 
 /* Before the blobs: a link that is kept keeps its blob. */
@@ -227,13 +132,10 @@ static enum status sweep_links(struct gc *gc, struct error *error)
 {
 	enum status status = BW_OK;
 
-	for (size_t i = 0; status == BW_OK && i < gc->loose.count; i++) {
-		gc->batch[gc->batched] = gc->loose.items[i].digest;
-		gc->repositories[gc->batched++] = gc->loose.items[i].repository;
-		if (gc->batched == GC_BATCH_MAX || i + 1 == gc->loose.count)
-			status = remove_batch(gc, error);
-	}
-	return status;
+	for (size_t i = 0; status == BW_OK && i < gc->loose.count; i++)
+		status = removal_add_link(&gc->removal, gc->loose.items[i].repository,
+					  &gc->loose.items[i].digest, error);
+	return status == BW_OK ? removal_flush(&gc->removal, error) : status;
 }
 
 static enum status mark_and_sweep(struct gc *gc, struct error *error)
@@ -254,37 +156,21 @@ static enum status mark_and_sweep(struct gc *gc, struct error *error)
 		status = sweep_links(gc, error);
 	if (status == BW_OK)
 		status = walk_keys(objects, "blobs/", task, sweep_blob, gc, error);
-	if (status == BW_OK && gc->batched > 0)
-		status = remove_batch(gc, error);
-	return status;
-}
-
-static enum status wait_for_flushes(struct gc *gc, struct error *error)
-{
-	const struct timespec nap = {.tv_nsec = NAP_MS * 1000000};
-	deadline_ms end = deadline_in(gc->options->grace_ms);
-	enum status status = task_step(&gc->alive, error);
-
-	while (status == BW_OK && !deadline_passed(end)) {
-		nanosleep(&nap, NULL);
-		status = task_step(&gc->alive, error);
-	}
+	if (status == BW_OK && gc->options->remove)
+		status = removal_flush(&gc->removal, error);
 	return status;
 }
 
 static enum status remove_garbage(struct gc *gc, struct error *error)
 {
-	struct object_store *objects = content_objects(gc->content);
-	enum status status = gc_clear_dead(objects, error);
+	enum status status = removal_begin(&gc->removal, error);
 
-	if (status == BW_OK)
-		status = gc_run_begin(&gc->run, objects, error);
 	if (status != BW_OK)
 		return status;
-	status = wait_for_flushes(gc, error);
+	status = removal_wait(&gc->removal, gc->options->grace_ms, error);
 	if (status == BW_OK)
 		status = mark_and_sweep(gc, error);
-	gc_run_end(&gc->run);
+	removal_end(&gc->removal);
 	return status;
 }
 
@@ -299,8 +185,13 @@ enum status gc_collect(struct content *content, const struct gc_options *options
 	gc->options = options;
 	gc->task = task;
 	gc->alive = (struct task){.stop = task->stop, .tick = keep_alive, .context = gc};
+	gc->told = (struct task){.stop = task->stop, .tick = tell_removed, .context = gc};
 	gc->summary = summary;
 	gc->set = digest_set_new();
+	gc->removal.content = content;
+	gc->removal.task = &gc->told;
+	gc->removal.keep = keep;
+	gc->removal.context = gc;
 	status = expire_uploads(content, options->upload_max_age_ms, options->remove, task,
 				&summary->uploads, error);
 	if (status == BW_OK)

@@ -118,7 +118,10 @@ static void usage_begins_with_what_is_there(void **state)
 {
 	static const char rows[] =
 		"INSERT INTO blob VALUES (" DIGEST_A ", 100, 5);"
-		"INSERT INTO listed VALUES ('mounted elsewhere', " DIGEST_B ", x'', 11);";
+		"INSERT INTO listed VALUES ('mounted elsewhere', " DIGEST_B ", x'', 11);"
+		"INSERT INTO manifest VALUES ('h.test/a', " DIGEST_A ", 'x/y', 5, 'body');"
+		"INSERT INTO manifest VALUES ('localhost/a', " DIGEST_A ", 'x/y', 5, 'body');"
+		"INSERT INTO manifest VALUES ('no/h.test', " DIGEST_A ", 'x/y', 5, 'body');";
 	struct sqlite_fixture *fixture = *state;
 	struct digest manifest = filled(0xaa);
 	struct usage usage = {0};
@@ -130,6 +133,8 @@ static void usage_begins_with_what_is_there(void **state)
 	assert_int_equal(metadata_get_usage(store, &usage, NULL), BW_OK);
 	assert_int_equal(usage.bytes, 111);
 	assert_int_equal(usage.linked_bytes, 11);
+	/* what was cached counts as used when it was brought up to date */
+	assert_int_equal(ask_file(fixture->path, "SELECT count(*) FROM used"), 2);
 	assert_int_equal(metadata_touch_manifests(store, "a/b", &manifest, 1, 5, NULL), BW_OK);
 	run_sql(fixture->path, "DELETE FROM listed WHERE digest = " DIGEST_B ";"
 			       "DELETE FROM manifest; INSERT INTO blob VALUES (x'00', 1, 5);");

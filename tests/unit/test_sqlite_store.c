@@ -91,7 +91,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 	run_sql(fixture->path, "PRAGMA user_version = 99");
 	assert_refused(fixture->path, BW_UNSUPPORTED, "version 99");
 	assert_int_equal(count_set_aside(fixture, NULL), 0);
-	run_sql(fixture->path, "PRAGMA user_version = 2");
+	run_sql(fixture->path, "PRAGMA user_version = 3");
 	store = open_index(fixture->path, false);
 	assert_int_equal(get_tag(store, "v0", NULL), BW_OK);
 	metadata_store_free(store);
