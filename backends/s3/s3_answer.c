@@ -16,10 +16,13 @@ static void take_length(struct s3_answer *answer, const char *value)
 /* "bytes 0-9/1234" (RFC 9110, 14.4), and "bytes *" + "/1234" where nothing lies */
 static void take_range(struct s3_answer *answer, const char *value)
 {
+	const char *first = value + strlen("bytes ");
 	const char *slash = strchr(value, '/');
 
-	if (str_starts_with(value, "bytes ") && slash)
-		answer->has_total = str_parse_u64(slash + 1, strlen(slash + 1), &answer->total);
+	if (!str_starts_with(value, "bytes ") || !slash)
+		return;
+	answer->has_total = str_parse_u64(slash + 1, strlen(slash + 1), &answer->total);
+	answer->has_first = str_parse_u64(first, strcspn(first, "-"), &answer->first);
 }
 
 static void take_etag(struct s3_answer *answer, const char *value)

@@ -49,7 +49,9 @@ struct s3_answer {
 	bool has_length;
 	uint64_t content_length;
 	bool has_total;
+	bool has_first;
 	uint64_t total; /* of Content-Range, the object's size */
+	uint64_t first; /* byte of a range */
 	struct s3_head head; /* etag, stored_at, record; not its size */
 	int64_t date; /* the server's wall clock, ms; 0: not told */
 	int retry_after; /* seconds; 0: not told */

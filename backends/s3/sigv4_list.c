@@ -10,11 +10,14 @@
 #define PAGES_MAX 1000000u /* of one listing of uploads, so that none is endless */
 
 struct listing {
+	const char *prefix;
+	const char *start_after;
 	s3_list_fn fn;
 	s3_pending_fn pending_fn;
 	void *context;
 	bool wanted; /* the callback has not said stop */
 	bool truncated;
+	bool advanced; /* something came that is behind start_after */
 	bool malformed;
 	/* of the entry that is being read */
 	char key[S3_KEY_MAX + 1];
@@ -88,11 +91,18 @@ static void entry_reset(struct listing *listing)
 	listing->upload_id[0] = '\0';
 }
 
+/* The caller counts on the prefix, and cuts it off. */
+static bool is_asked_for(const struct listing *listing)
+{
+	return listing->has_key && str_starts_with(listing->key, listing->prefix);
+}
+
 static void end_object(struct listing *listing)
 {
 	struct s3_entry entry = {listing->key, listing->size, listing->time};
 
-	listing->malformed |= !listing->has_key;
+	listing->malformed |= !is_asked_for(listing);
+	listing->advanced |= strcmp(listing->key, listing->start_after) > 0;
 	if (listing->wanted && !listing->malformed)
 		listing->wanted = listing->fn(listing->context, &entry);
 	entry_reset(listing);
@@ -144,6 +154,8 @@ enum status sigv4_list(struct s3_transport *transport, const char *prefix, const
 	enum status status;
 	char text[16];
 
+	listing->prefix = prefix;
+	listing->start_after = start_after;
 	listing->fn = fn;
 	listing->context = context;
 	listing->wanted = true;
@@ -156,6 +168,11 @@ enum status sigv4_list(struct s3_transport *transport, const char *prefix, const
 		sigv4_query_add(&query, "start-after", start_after);
 	status = ask_page(client_of(transport), "ListObjectsV2", &query, take_object, listing,
 			  error);
+	if (!status && listing->truncated && !listing->advanced)
+		status = error_set(error, BW_UNREACHABLE,
+				   "ListObjectsV2 at %s: there is more, and the next page brings "
+				   "nothing of it",
+				   client_of(transport)->url);
 	if (!status)
 		*ret_more = listing->truncated;
 	buf_release(&query);
@@ -169,7 +186,7 @@ static void end_upload(struct listing *listing)
 {
 	struct s3_pending pending = {listing->key, listing->upload_id, listing->time};
 
-	listing->malformed |= !listing->has_key || !listing->upload_id[0];
+	listing->malformed |= !is_asked_for(listing) || !listing->upload_id[0];
 	if (listing->wanted && !listing->malformed)
 		listing->wanted = listing->pending_fn(listing->context, &pending);
 	entry_reset(listing);
@@ -228,6 +245,7 @@ enum status sigv4_multipart_list(struct s3_transport *transport, const char *pre
 	struct listing *listing = xcalloc(1, sizeof(*listing));
 	enum status status = BW_OK;
 
+	listing->prefix = prefix;
 	listing->pending_fn = fn;
 	listing->context = context;
 	listing->wanted = true;

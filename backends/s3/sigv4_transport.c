@@ -128,7 +128,7 @@ static enum status get_nothing(struct s3_transport *transport, const struct s3_g
 static bool range_honoured(const struct s3_get *get, struct s3_answer *answer)
 {
 	if (answer->status == 206)
-		return answer->has_total;
+		return answer->has_total && answer->has_first && answer->first == get->offset;
 	answer->total = answer->content_length;
 	return answer->has_length && get->offset == 0 &&
 	       (get->length == 0 || get->length >= answer->content_length);
@@ -162,7 +162,7 @@ static enum status sigv4_get(struct s3_transport *transport, const struct s3_get
 		return status;
 	if (!range_honoured(get, &reply.answer)) {
 		s3_exchange_end(reply.exchange);
-		return error_set(error, BW_UNREACHABLE, "GET of %s: the store ignores ranges",
+		return error_set(error, BW_UNREACHABLE, "GET of %s: the store sends another range",
 				 get->key);
 	}
 	*ret_head = reply.answer.head;
@@ -178,14 +178,19 @@ static void add_header(struct s3_request *request, const char *name, const char 
 	request->extra[request->extra_count++] = (struct s3_header){name, value};
 }
 
-/* Is it our own earlier attempt that is in the way of this one? */
-static bool is_ours(struct s3_client *client, const char *key, const char *writer)
+/* Is it our own earlier attempt that is in the way of this one? BW_CONFLICT: it is not.
+ * Anything else is not known, and never a conflict: whoever is told of one takes what he
+ * meant to put for superfluous, and what it was made of for garbage. */
+static enum status is_ours(struct s3_client *client, const char *key, const char *writer,
+			   struct error *error)
 {
 	struct s3_request request = {.what = "HEAD", .method = "HEAD", .key = key, .query = ""};
 	struct s3_answer answer;
+	enum status status = sigv4_ask(client, &request, &answer, error);
 
-	return sigv4_ask(client, &request, &answer, NULL) == BW_OK &&
-	       strcmp(answer.writer, writer) == 0;
+	if (status == BW_ABSENT)
+		return error_set(error, BW_UNAVAILABLE, "PUT of %s: what was there is gone", key);
+	return status || strcmp(answer.writer, writer) == 0 ? status : BW_CONFLICT;
 }
 
 static enum status sigv4_put(struct s3_transport *transport, const struct s3_put *put,
@@ -218,10 +223,10 @@ static enum status sigv4_put(struct s3_transport *transport, const struct s3_put
 	}
 	status = s3_client_ask(client, &request, s3_client_deadline(client), &reply, error);
 	buf_release(&reply.body);
+	if (status == BW_CONFLICT && reply.unsure)
+		status = is_ours(client, put->key, writer, error);
 	if (status != BW_CONFLICT)
 		return status;
-	if (reply.unsure && is_ours(client, put->key, writer))
-		return BW_OK;
 	return error_set(error, BW_CONFLICT, "object %s exists already", put->key);
 }
 

@@ -245,6 +245,7 @@ static void a_hung_store_costs_one_deadline_and_then_nothing(void **state)
 
 struct lost_answer {
 	bool theirs; /* it is somebody else's object */
+	bool silent; /* and nobody says whose it is */
 	char writer[64];
 	unsigned puts;
 };
@@ -263,6 +264,8 @@ static struct script_reply lose_answer(void *context, const char *request)
 		return (struct script_reply){.bytes = XML_ERROR("412", "PreconditionFailed"),
 					     .then = SCRIPT_CLOSE};
 	}
+	if (lost->silent)
+		return (struct script_reply){.bytes = "", .then = SCRIPT_HANG};
 	reply = xasprintf("HTTP/1.1 200 OK\r\nx-amz-meta-breakwater-writer: %s\r\n" NO_BODY,
 			  lost->theirs ? "somebody" : lost->writer);
 	return (struct script_reply){.bytes = reply, .owned = reply, .then = SCRIPT_CLOSE};
@@ -281,6 +284,19 @@ static void our_own_lost_put_is_no_conflict(void **state)
 	lost = (struct lost_answer){.theirs = true};
 	start_with(&script, lose_answer, &lost);
 	assert_int_equal(put(&script, true, NULL), BW_CONFLICT);
+	stop(&script);
+}
+
+/* A commit that is told of a conflict frees its parts: they may be what lies there. */
+static void a_put_that_may_be_ours_is_no_conflict(void **state)
+{
+	struct lost_answer lost = {.silent = true};
+	struct script script = {0};
+
+	(void)state;
+	start_with(&script, lose_answer, &lost);
+	assert_int_equal(put(&script, true, NULL), BW_TIMEOUT);
+	assert_int_equal(lost.puts, 2);
 	stop(&script);
 }
 
@@ -357,6 +373,72 @@ static void a_listing_that_is_cut_off_is_none(void **state)
 	transport = script.transport;
 	assert_int_equal(transport->ops->list(transport, "", "", 1000, NULL, NULL, &more, NULL),
 			 BW_UNREACHABLE);
+	stop(&script);
+}
+
+static bool take_none(void *context, const struct s3_entry *entry)
+{
+	(void)context;
+	(void)entry;
+	fail_msg("%s was told", entry->key);
+	return true;
+}
+
+static bool take_all(void *context, const struct s3_entry *entry)
+{
+	(void)context;
+	(void)entry;
+	return true;
+}
+
+#define LISTING(truncated, key) \
+	"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n<ListBucketResult><IsTruncated>" truncated \
+	"</IsTruncated><Contents><Key>" key "</Key><Size>1</Size></Contents></ListBucketResult>"
+
+/* Callers cut the prefix off without looking at it. */
+static void a_listing_of_what_was_not_asked_for_is_none(void **state)
+{
+	struct s3_transport *transport;
+	bool more = false;
+
+	(void)state;
+	START(script, {.bytes = LISTING("false", "x"), .then = SCRIPT_CLOSE});
+	transport = script.transport;
+	assert_int_equal(transport->ops->list(transport, "some/long/prefix/", "", 1000, take_none,
+					      NULL, &more, NULL),
+			 BW_UNREACHABLE);
+	stop(&script);
+}
+
+static void a_listing_that_does_not_go_on_ends(void **state)
+{
+	struct s3_transport *transport;
+	bool more = false;
+
+	(void)state;
+	START(script, {.bytes = LISTING("true", "a/1"), .then = SCRIPT_CLOSE});
+	transport = script.transport;
+	assert_int_equal(
+		transport->ops->list(transport, "a/", "", 1000, take_all, NULL, &more, NULL),
+		BW_OK);
+	assert_true(more);
+	assert_int_equal(
+		transport->ops->list(transport, "a/", "a/1", 1000, take_all, NULL, &more, NULL),
+		BW_UNREACHABLE);
+	stop(&script);
+}
+
+static void another_range_than_was_asked_for_is_no_answer(void **state)
+{
+	struct s3_get get = {.key = "k", .offset = 4};
+	struct s3_body *body = NULL;
+	struct s3_head ret;
+
+	(void)state;
+	START(script, {.bytes = PIECE("0-9", "10", "0123456789"), .then = SCRIPT_CLOSE});
+	assert_int_equal(script.transport->ops->get(script.transport, &get, &ret, &body, NULL),
+			 BW_UNREACHABLE);
+	assert_null(body);
 	stop(&script);
 }
 
@@ -455,9 +537,13 @@ int main(void)
 		cmocka_unit_test(an_error_within_a_200_is_an_error),
 		cmocka_unit_test(a_hung_store_costs_one_deadline_and_then_nothing),
 		cmocka_unit_test(our_own_lost_put_is_no_conflict),
+		cmocka_unit_test(a_put_that_may_be_ours_is_no_conflict),
 		cmocka_unit_test(a_broken_read_goes_on_where_it_broke),
 		cmocka_unit_test(a_replaced_object_fails_and_never_ends_early),
 		cmocka_unit_test(a_listing_that_is_cut_off_is_none),
+		cmocka_unit_test(a_listing_of_what_was_not_asked_for_is_none),
+		cmocka_unit_test(a_listing_that_does_not_go_on_ends),
+		cmocka_unit_test(another_range_than_was_asked_for_is_no_answer),
 		cmocka_unit_test(keys_are_read_again_when_they_are_refused),
 		cmocka_unit_test(options_that_cannot_be_are_refused),
 	};

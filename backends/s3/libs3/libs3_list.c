@@ -53,7 +53,9 @@ static S3Status take_entries(int truncated, const char *next_marker, int count,
 	libs3_moved(call);
 	page->truncated = truncated != 0;
 	for (int i = 0; i < count; i++) {
-		if (page->count == page->max)
+		/* the caller cuts the prefix off, and goes on behind the last key */
+		if (page->count == page->max || !str_starts_with(contents[i].key, page->prefix) ||
+		    strcmp(contents[i].key, page->start_after) <= 0)
 			return S3StatusAbortedByCallback;
 		page->entries[page->count++] =
 			(struct s3_entry){.key = xstrdup(contents[i].key),
