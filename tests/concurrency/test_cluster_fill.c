@@ -416,6 +416,29 @@ static void test_a_follower_stores_nothing_a_second_time(void **state)
 	origin_free(origin);
 }
 
+/* Whoever had the claim may have stored it after we looked and before we took it. */
+static void test_the_store_is_looked_into_again_under_the_claim(void **state)
+{
+	struct replicas *replicas = *state;
+	struct followed_bytes got = {0};
+	const struct blob_sink sink = {take_head, take_bytes, &got};
+	struct origin *origin = origin_at(replicas, 1);
+	struct claim *claim = NULL;
+	struct claim_holder holder;
+	_Atomic bool cancelled = false;
+
+	a_answers(replicas, (struct fake_reply){0});
+	read_at(replicas, 0);
+	while (claim_take(replicas->each[2].cluster, &replicas->digest, &claim, &holder, NULL) !=
+	       BW_OK)
+		sched_yield();
+	claim_drop(claim);
+	assert_int_equal(origin_read(origin, 0, &sink, &cancelled, NULL), BW_CONFLICT);
+	assert_false(got.begun);
+	assert_int_equal(asked_a(replicas).gets, 1);
+	origin_free(origin);
+}
+
 /* ---- the route --------------------------------------------------------- */
 
 static char *ask(const char *address, const char *path, const char *headers)
@@ -524,6 +547,7 @@ int main(void)
 		TEST(test_what_is_stored_is_had_from_any_offset),
 		TEST(test_a_follower_stores_what_nobody_else_does),
 		TEST(test_a_follower_stores_nothing_a_second_time),
+		TEST(test_the_store_is_looked_into_again_under_the_claim),
 		TEST(test_without_a_signature_there_is_no_such_path),
 	};
 
