@@ -5,11 +5,11 @@
  * Commit                                    Discard
  *   c1 PUT data/U/-commit-<r>, holds K        d1 PUT data/U/-discard
  *   c2 LIST data/U/: all parts are there,     d2 LIST data/U/
- *      and neither -discard nor -done         d3 no -commit: remove all. Else GET the K
- *   c3 PUT K, if absent: the record              of each: a record there names parts of
- *   c4 PUT data/U/-done                          U: remove the others. None does, and a
- *   c5 remove the parts that nobody named        -commit is young: leave everything.
- *                                                None is: remove all.
+ *      neither -discard nor -done, and no     d3 no -commit: remove all. Else GET the K
+ *      -commit for another key than K              of each: a record there names parts of
+ *   c3 PUT K, if absent: the record              U: remove the others. None does, and a
+ *   c4 PUT data/U/-done                          -commit is young: leave everything.
+ *   c5 remove the parts that nobody named        None is: remove all.
  *
  * Nobody removes what an object is made of: if c2 did not see -discard, then c2 came
  * before d1, hence c1 before d2, and d3 sees -commit; it removes nothing while c3 may
@@ -18,6 +18,10 @@
  * commit fails before anything is visible, and discards in its turn, as d3 may have left
  * everything to it. Each attempt has a marker of its own, so
  * that one which fails takes back its own only.
+ *
+ * No two objects share parts, or removing one of them would take the other's: of two
+ * commits for two keys (a blob's digests by two algorithms), each had its c1 before its
+ * c2, so at least one sees the other's marker, or its -done, and fails.
  *
  * Death after c1 or c2: parts_list tells of U, as it has no -done, and d3 frees it when
  * the marker is old. After c3: the object is there and whole; d3 finds its record and
@@ -56,10 +60,44 @@ static enum status exists(struct s3_store *store, const char *full_key, struct e
 	return store->transport->ops->head(store->transport, full_key, &head, error);
 }
 
-/* c2 */
+struct attempt {
+	const char *key;
+	char marker[S3_COMMIT_NAME_SIZE];
+};
+
+/* Nobody else commits the upload under another key. */
+static enum status is_for_one_key(struct s3_store *store, const char *upload,
+				  const struct s3_folder *folder, const struct attempt *attempt,
+				  struct error *error)
+{
+	enum status status = BW_OK;
+
+	for (size_t i = 0; i < folder->count && !status; i++) {
+		const char *name = folder->items[i].name;
+		struct buf other = BUF_INIT(OBJECT_KEY_MAX);
+		char full[S3_KEY_SIZE];
+		struct s3_head head;
+
+		if (!str_starts_with(name, S3_COMMIT_MARK) || strcmp(name, attempt->marker) == 0)
+			continue;
+		s3_data_key(store, upload, name, full);
+		status = s3_read_small(store, full, &other, &head, error);
+		if (status == BW_ABSENT) /* taken back meanwhile */
+			status = BW_OK;
+		else if (!status && strcmp(buf_string(&other), attempt->key) != 0)
+			status = error_set(error, BW_UNAVAILABLE,
+					   "upload %s is being committed as %s", upload,
+					   buf_string(&other));
+		buf_release(&other);
+	}
+	return status;
+}
+
+/* c2; `attempt` is NULL where bytes are copied, and no part is shared */
 static enum status find_parts(struct s3_store *store, const char *upload,
 			      const struct object_part *parts, size_t count,
-			      struct s3_record *record, bool *ret_discarded, struct error *error)
+			      const struct attempt *attempt, struct s3_record *record,
+			      bool *ret_discarded, struct error *error)
 {
 	struct s3_folder folder = {0};
 	enum status status = s3_folder_read(store, upload, &folder, error);
@@ -69,6 +107,8 @@ static enum status find_parts(struct s3_store *store, const char *upload,
 	if (!status && count > 0 && (folder.is_discarded || folder.is_done))
 		status = error_set(error, BW_ABSENT, "upload %s is %s", upload,
 				   folder.is_done ? "committed already" : "discarded");
+	if (!status && attempt)
+		status = is_for_one_key(store, upload, &folder, attempt, error);
 	for (size_t i = 0; i < count && !status; i++)
 		status = s3_folder_find(&folder, upload, &parts[i], record, error);
 	s3_folder_release(&folder);
@@ -125,16 +165,17 @@ static enum status commit_record(struct s3_store *store, const char *upload,
 				 const struct object_part *parts, size_t count, const char *key,
 				 const char *full_key, struct error *error)
 {
-	char marker[S3_COMMIT_NAME_SIZE];
+	struct attempt attempt = {.key = key};
 	struct s3_record record = {0};
 	enum status status;
 	bool unsure = false;
 	bool was_discarded = false;
 
-	s3_commit_name(marker);
-	status = s3_mark(store, upload, marker, key, error);
+	s3_commit_name(attempt.marker);
+	status = s3_mark(store, upload, attempt.marker, key, error);
 	if (!status)
-		status = find_parts(store, upload, parts, count, &record, &was_discarded, error);
+		status = find_parts(store, upload, parts, count, &attempt, &record, &was_discarded,
+				    error);
 	if (!status) {
 		status = put_record(store, full_key, &record, error);
 		unsure = status && status != BW_CONFLICT;
@@ -142,7 +183,7 @@ static enum status commit_record(struct s3_store *store, const char *upload,
 	if (status == BW_OK)
 		settle(store, &record, NULL);
 	else if (!unsure)
-		unmark(store, upload, marker, NULL);
+		unmark(store, upload, attempt.marker, NULL);
 	s3_record_release(&record);
 	/* a discard may have left everything to us, because of our marker */
 	if (was_discarded)
@@ -183,7 +224,7 @@ static enum status commit_copy(struct s3_store *store, const char *upload,
 	struct s3_sink *sink;
 	bool was_discarded = false;
 	enum status status =
-		find_parts(store, upload, parts, count, &record, &was_discarded, error);
+		find_parts(store, upload, parts, count, NULL, &record, &was_discarded, error);
 
 	if (!status) {
 		sink = s3_sink_new(store, full_key, S3_SINK_OBJECT);
