@@ -354,6 +354,39 @@ static void an_image_gets_through(void **state)
 	with_each_fault(push_image);
 }
 
+/* ---- an object store that is away ---- */
+
+/* Told as soon as it is known: who sends a large body sends no more of it. */
+static void a_body_is_not_read_to_its_end_for_nothing(void **state)
+{
+	const size_t length = 8 << 20;
+	struct upload_handle handle;
+	struct upload_status at, next;
+	struct text_body body;
+	char *large = xcalloc(1, length);
+
+	(void)state;
+	begin("", &at);
+	handle = (struct upload_handle){.id = at.id, .token = at.token, .caller = ""};
+	make_fail(&push->world->object_faults, NULL, BW_TIMEOUT);
+	assert_false(registry_append_upload(push->registry, &push->target, &handle, NULL,
+					    text_body(&body, large, length), &next, &failure));
+	assert_try_again("append");
+	assert_true(body.offset < length / 8);
+	assert_false(registry_finish_upload(push->registry, &push->target, &handle, text, NULL,
+					    text_body(&body, large, length), &next, &failure));
+	assert_try_again("finish");
+	assert_true(body.offset < length / 8);
+	assert_false(registry_push_blob(push->registry, &push->target, text,
+					text_body(&body, large, length), &failure));
+	assert_try_again("post");
+	assert_true(body.offset < length / 8);
+	heal();
+	assert_true(append(&at) && finish(&at, text));
+	assert_clean();
+	free(large);
+}
+
 /* ---- what comes out of the index ---- */
 
 /* Not a crash, and not a 404 that would send the client elsewhere with its parts. */
@@ -418,6 +451,7 @@ int main(void)
 		TEST_SMALL(a_single_post_gets_through),
 		TEST(an_image_gets_through),
 		TEST_SMALL(an_image_gets_through),
+		TEST(a_body_is_not_read_to_its_end_for_nothing),
 		TEST(a_state_that_cannot_be_read_is_told),
 		TEST(an_upload_whose_parts_are_gone_is_gone),
 	};
