@@ -15,6 +15,8 @@
 /* Takes over the reference to `set`. */
 static void install(struct registry *registry, struct config *config, struct upstream_set *set)
 {
+	/* a registry that only takes pushes, in a test, has no cache */
+	struct cluster *cluster = registry->cache ? cache_cluster(registry->cache) : NULL;
 	const char *name = config->proxy.default_upstream;
 	struct upstream_set *old;
 
@@ -24,8 +26,8 @@ static void install(struct registry *registry, struct config *config, struct ups
 	registry->default_upstream = name && *name ? upstream_set_find(set, name) : NULL;
 	registry->checks = config->uploads.check_references;
 	pthread_mutex_unlock(&registry->lock);
-	if (cache_cluster(registry->cache))
-		cluster_set_upstreams(cache_cluster(registry->cache), set);
+	if (cluster)
+		cluster_set_upstreams(cluster, set);
 	upstream_set_unref(old);
 }
 
