@@ -16,25 +16,9 @@ COUNT, SIZE = 10, 400_000
 HOURS = 3_600_000
 
 
-class Database(RedisClient):
-    """One database of a Redis."""
-
-    def __init__(self, cluster):
-        super().__init__(cluster.stores.redis.port)
-        self.number = cluster.database
-
-    def _send(self, connection, *words):
-        super()._send(connection, "SELECT", self.number)
-        super()._send(connection, *words)
-
-    def _read(self, stream):
-        assert super()._read(stream) == "OK"
-        return super()._read(stream)
-
-
 def make_older(cluster, hours_of):
     """hours_of: digest of a manifest -> how much longer ago it was used."""
-    database = Database(cluster)
+    database = RedisClient(cluster.stores.redis.port, database=cluster.database)
     key, = database("KEYS", "bw:idle:*")
     members = database("ZRANGE", key, 0, -1)
     aged = 0

@@ -63,6 +63,7 @@ def test_while_clients_push(run_cluster):
         tasks = [start_task(lambda writer=writer: work(writer, over.is_set)) for writer in writers]
         time.sleep(chance.random() * 0.15)
         for victim in victims:
+            assert victim.process.poll() is None, victim.stderr()[-4000:]
             victim.kill()
             killed += 1
         over.set()
@@ -113,14 +114,15 @@ class Reader:
                 response = self.replica.blob("team/app", digest)
                 assert (response.status, response.complete) == (200, True), \
                     (self.replica.folder.name, digest, response.status, response.body[:500])
+            except ConnectionRefusedError:
+                self.over.wait(0.02)        # it is dead, or not up yet
             except (OSError, AssertionError):
                 if not was_killed(process):
                     raise           # this is what the test is about
                 self.cut += 1
-                self.over.wait(0.02)
-                continue
-            assert response.body == blobs[digest]
-            self.done += 1
+            else:
+                assert response.body == blobs[digest]
+                self.done += 1
 
 
 @pytest.mark.timeout(600)
@@ -147,6 +149,7 @@ def test_while_blobs_are_fetched(upstream, run_cluster):
             publish(number)
             time.sleep(chance.random() * 0.3)
             victim = chance.choice(cluster.replicas)
+            assert victim.process.poll() is None, victim.stderr()[-4000:]
             victim.kill()
             if chance.random() < 0.3:
                 time.sleep(chance.random() * 0.3)

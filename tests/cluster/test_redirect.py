@@ -29,7 +29,7 @@ def follow(location, **headers):
 def test_the_location_has_the_bytes(cluster, stores, promises, size):
     content = images.random_bytes(size, size)
     repository = Repository(cluster.replicas[0], "team/app")
-    digest = repository.push_chunked(content, 6_000_000)
+    digest = repository.push_blob(content)
     for replica in cluster.replicas:
         response = Repository(replica, "team/app").blob(digest)
         assert response.status == 307, response
@@ -40,6 +40,15 @@ def test_the_location_has_the_bytes(cluster, stores, promises, size):
         assert status == 200 and digest_matches(digest, body)
         status, body = follow(location, Range="bytes=100-199")
         assert (status, body) == (206, content[100:200])
+
+
+def test_what_lies_in_pieces_is_served_here(cluster):
+    """A URL opens one object, and what was pushed in chunks is several."""
+    content = images.random_bytes(20_000_000, 1)
+    digest = Repository(cluster, "team/app").push_chunked(content, 6_000_000)
+    for replica in cluster.replicas:
+        response = Repository(replica, "team/app").blob(digest)
+        assert (response.status, response.body) == (200, content)
 
 
 def test_head_is_answered_here(cluster):

@@ -8,8 +8,9 @@ class RedisError(Exception):
 
 
 class RedisClient:
-    def __init__(self, port, host="127.0.0.1", password=None, timeout=10):
+    def __init__(self, port, host="127.0.0.1", password=None, timeout=10, database=0):
         self.host, self.port, self.password, self.timeout = host, port, password, timeout
+        self.database = database
 
     def __call__(self, *words):
         """redis("SET", "key", "value"): text, number, list or None, as it answers."""
@@ -17,6 +18,9 @@ class RedisClient:
                 connection.makefile("rb") as stream:
             if self.password:
                 self._send(connection, "AUTH", self.password)
+                self._read(stream)
+            if self.database:
+                self._send(connection, "SELECT", self.database)
                 self._read(stream)
             self._send(connection, *words)
             return self._read(stream)
