@@ -180,6 +180,17 @@ static void a_body_that_is_cut_has_no_end(void **state)
 	assert_memory_equal(bytes, "0123456789", 10);
 }
 
+static void a_body_without_a_size_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t length = 77;
+	char bytes[32];
+
+	fixture->replies.get = "HTTP/1.1 200 OK\r\n" HEAD_END "0123456789";
+	assert_int_equal(get_all(fixture, bytes, sizeof(bytes), &length), BW_UNREACHABLE);
+	assert_int_equal(length, 77);
+}
+
 static void a_body_that_stalls_costs_its_deadline(void **state)
 {
 	struct fixture *fixture = *state;
@@ -273,6 +284,7 @@ int main(void)
 		ON_SERVER(somebody_elses_object_is_no_proof),
 		ON_SERVER(what_is_there_is_a_conflict),
 		ON_SERVER(a_body_that_is_cut_has_no_end),
+		ON_SERVER(a_body_without_a_size_is_refused),
 		ON_SERVER(a_body_that_stalls_costs_its_deadline),
 		ON_SERVER(a_server_that_hangs_costs_a_deadline),
 		ON_SERVER(a_listing_that_is_cut_is_no_end),

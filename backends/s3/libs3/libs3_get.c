@@ -5,6 +5,7 @@
  * are counted here.
  */
 #include "backends/s3/libs3/libs3_internal.h"
+#include "server/base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ struct libs3_body {
 	char *key;
 	char if_match[S3_ETAG_MAX];
 	uint64_t offset; /* of the first byte asked for */
-	uint64_t length; /* asked for */
+	uint64_t wanted; /* told to the server; 0: to the end */
+	uint64_t length; /* that the reader gets */
 	uint64_t given; /* bytes that were read */
 	struct buf bytes; /* that came and were not read yet, from `taken` on */
 	size_t taken;
@@ -79,7 +81,7 @@ static void start_get(struct libs3_call *call, const S3BucketContext *bucket,
 	S3GetObjectHandler handler = {libs3_response_handler, take_bytes};
 
 	buf_reset(&body->bytes);
-	S3_get_object(bucket, call->key, &conditions, body->offset, body->length, context, &handler,
+	S3_get_object(bucket, call->key, &conditions, body->offset, body->wanted, context, &handler,
 		      call);
 }
 
@@ -134,8 +136,7 @@ static enum status body_read(struct s3_body *base, void *target, size_t length,
 		return status;
 	ready = waiting(body);
 	if (ready > body->length - body->given)
-		return error_set(error, BW_UNREACHABLE, "GET of %s: more bytes than were asked for",
-				 body->key);
+		ready = (size_t)(body->length - body->given);
 	if (ready == 0 && body->given < body->length)
 		return ended_early(body, error);
 	if (ready > length)
@@ -168,17 +169,15 @@ static void body_close(struct s3_body *base)
 static const struct s3_body_ops body_ops = {.read = body_read, .close = body_close};
 
 static struct libs3_body *body_new(struct libs3_transport *transport, const struct s3_get *get,
-				   const struct s3_head *head)
+				   const char *if_match)
 {
 	struct libs3_body *body = xcalloc(1, sizeof(*body));
-	uint64_t left = get->offset < head->size ? head->size - get->offset : 0;
 
 	body->base.ops = &body_ops;
 	body->transport = transport;
 	body->key = xstrdup(get->key);
-	memcpy(body->if_match, head->etag, sizeof(body->if_match));
+	str_copy(body->if_match, sizeof(body->if_match), if_match ? if_match : "");
 	body->offset = get->offset;
-	body->length = get->length && get->length < left ? get->length : left;
 	body->bytes = BUF_INIT(BODY_MAX);
 	body->call = (struct libs3_call){.what = "GET",
 					 .key = body->key,
@@ -188,31 +187,63 @@ static struct libs3_body *body_new(struct libs3_transport *transport, const stru
 	return body;
 }
 
-enum status libs3_get(struct s3_transport *base, const struct s3_get *get, struct s3_head *ret_head,
-		      struct s3_body **ret_body, struct error *error)
+/* From its beginning an object is asked for as a whole, for only then its size comes
+ * with it; what lies behind the wanted bytes is left unread. */
+static enum status get_from_start(struct libs3_body *body, const struct s3_get *get,
+				  struct s3_head *ret_head, struct error *error)
 {
-	struct libs3_transport *transport = libs3_of(base);
-	struct libs3_body *body;
+	enum status status = libs3_ask(body->transport, &body->call, &body->context, error);
+
+	if (status == BW_ABSENT)
+		return tell_absent(body->transport, get->key, error);
+	if (status)
+		return status;
+	body->length = body->call.content_length;
+	if (body->length == 0 && waiting(body))
+		return error_set(error, BW_UNREACHABLE, "GET of %s: the answer tells no size",
+				 get->key);
+	if (get->length && get->length < body->length)
+		body->length = get->length;
+	*ret_head = body->call.head;
+	return BW_OK;
+}
+
+static enum status get_from_within(struct libs3_body *body, const struct s3_get *get,
+				   struct s3_head *ret_head, struct error *error)
+{
 	struct s3_head head;
-	enum status status = libs3_head(base, get->key, &head, error);
+	enum status status = libs3_head(&body->transport->base, get->key, &head, error);
+	uint64_t left;
 
 	if (status)
 		return status;
 	if (get->if_match && strcmp(get->if_match, head.etag) != 0)
 		return error_set(error, BW_CONFLICT, "GET of %s: it was replaced", get->key);
-	body = body_new(transport, get, &head);
+	memcpy(body->if_match, head.etag, sizeof(body->if_match));
+	left = get->offset < head.size ? head.size - get->offset : 0;
+	body->length = body->wanted = get->length && get->length < left ? get->length : left;
 	if (body->length)
-		status = libs3_ask(transport, &body->call, &body->context, error);
+		status = libs3_ask(body->transport, &body->call, &body->context, error);
 	if (!status && body->length && body->call.content_length != body->length)
 		status = error_set(error, BW_UNREACHABLE,
 				   "GET of %s: %llu bytes instead of the %llu asked for", get->key,
 				   (unsigned long long)body->call.content_length,
 				   (unsigned long long)body->length);
-	if (status) {
+	if (!status)
+		*ret_head = head;
+	return status;
+}
+
+enum status libs3_get(struct s3_transport *base, const struct s3_get *get, struct s3_head *ret_head,
+		      struct s3_body **ret_body, struct error *error)
+{
+	struct libs3_body *body = body_new(libs3_of(base), get, get->if_match);
+	enum status status = get->offset ? get_from_within(body, get, ret_head, error)
+					 : get_from_start(body, get, ret_head, error);
+
+	if (status)
 		body_close(&body->base);
-		return status;
-	}
-	*ret_head = head;
-	*ret_body = &body->base;
-	return BW_OK;
+	else
+		*ret_body = &body->base;
+	return status;
 }

@@ -11,7 +11,10 @@
  *   - No multipart uploads: large content is several objects of at most the part size.
  *   - Each PUT is followed by a HEAD. libs3 takes a PUT that was refused without a body
  *     for one that went well, so only an object that bears our mark counts as stored.
- *   - Each GET is preceded by a HEAD: the size of an object is not told with a range.
+ *   - The size of an object is not told with a range. So a GET that begins within it is
+ *     preceded by a HEAD, and one that wants its first bytes begins a GET of it all, and
+ *     closes the connection when it has them.
+ *   - The gateway must send Content-Length, ETag and Last-Modified, spelt like this.
  *   - The end of a listing is asked for twice: a listing that was cut looks whole.
  *   - Keys are deleted one by one.
  *   - No session tokens, no presigned redirects, no CA of one's own.
