@@ -84,6 +84,12 @@ static enum status unlink_blob(struct removal *removal, const char *repository,
 	return BW_OK;
 }
 
+/* Refusals are answers. */
+static bool may_still_happen(enum status status)
+{
+	return status == BW_TIMEOUT || status == BW_UNREACHABLE || status == BW_UNAVAILABLE;
+}
+
 static enum status remove_unless_kept(struct removal *removal, size_t at, struct error *error)
 {
 	const struct digest *digest = &removal->batch[at];
@@ -92,10 +98,14 @@ static enum status remove_unless_kept(struct removal *removal, size_t at, struct
 
 	if (status != BW_OK)
 		return status;
-	if (!kept && removal->repositories[at])
-		return unlink_blob(removal, removal->repositories[at], digest, error);
-	if (!kept)
-		return remove_blob(removal, digest, removal->sizes[at], error);
+	if (!kept) {
+		const char *repository = removal->repositories[at];
+
+		status = repository ? unlink_blob(removal, repository, digest, error)
+				    : remove_blob(removal, digest, removal->sizes[at], error);
+		removal->unanswered |= may_still_happen(status);
+		return status;
+	}
 	removal->removed.kept++;
 	return removal->keep ? removal->keep(removal->context, digest, error) : BW_OK;
 }
@@ -156,5 +166,6 @@ enum status removal_add_link(struct removal *removal, const char *repository,
 
 void removal_end(struct removal *removal)
 {
-	gc_run_end(&removal->run);
+	if (!removal->unanswered)
+		gc_run_end(&removal->run);
 }

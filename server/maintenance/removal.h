@@ -6,6 +6,10 @@
  * While a batch is condemned, pushes of just these digests wait. A batch is at most
  * GC_BATCH_MAX digests and is acquitted after two seconds, whatever the disk takes for
  * a removal; the rest is condemned again.
+ *
+ * A removal that was sent and not answered may still be carried out: by an object store
+ * that hung and goes on, after everybody has given it up. So that run is not ended, and
+ * nothing acquitted; pushes of these digests are put off until it counts for dead.
  */
 #ifndef MAINTENANCE_REMOVAL_H
 #define MAINTENANCE_REMOVAL_H
@@ -35,6 +39,7 @@ struct removal {
 	uint64_t sizes[GC_BATCH_MAX];
 	const char *repositories[GC_BATCH_MAX]; /* whose link it is; NULL: the blob itself */
 	size_t batched;
+	bool unanswered; /* a removal was */
 };
 
 /* Step a. The first three fields are set before; it is large, and lies on the heap. On

@@ -216,6 +216,35 @@ static void each_failure_of_the_index_loses_nothing(void **state)
 	with_each_call_failing(fixture, &fixture->metadata_faults, collect_and_judge);
 }
 
+/* Nobody hears what becomes of a blob's removal; those of other objects are answered. */
+static void hear_nothing_of_blobs(void *context, const char *action, const char *key)
+{
+	struct fixture *fixture = context;
+	bool silent = strcmp(action, "remove") == 0 && str_starts_with(key, "blobs/");
+
+	make_fail(&fixture->object_faults, silent ? "remove" : NULL, silent ? BW_TIMEOUT : BW_OK);
+}
+
+/* A store that hung may carry it out when it goes on, minutes later. */
+static void what_may_still_be_removed_is_counted_on_by_nobody(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gc_summary summary;
+
+	fill(fixture);
+	fixture->hooks.before = hear_nothing_of_blobs;
+	fixture->hooks.context = fixture;
+	assert_int_equal(collect(fixture, true, &summary, NULL), BW_TIMEOUT);
+	fixture->hooks.before = NULL;
+	make_fail(&fixture->object_faults, NULL, BW_OK);
+	assert_int_equal(push_bytes(fixture, HERE, GARBAGE_BYTES, strlen(GARBAGE_BYTES), NULL),
+			 BW_UNAVAILABLE);
+	assert_int_equal(push_bytes(fixture, HERE, "other bytes", 11, NULL), BW_OK);
+	forget_runs(fixture);
+	assert_int_equal(push_bytes(fixture, HERE, GARBAGE_BYTES, strlen(GARBAGE_BYTES), NULL),
+			 BW_OK);
+}
+
 static void without_a_listing_nothing_goes(void **state)
 {
 	struct fixture *fixture = *state;
@@ -555,6 +584,7 @@ int main(void)
 		TEST(more_than_a_batch_goes),
 		TEST(each_failure_of_the_object_store_loses_nothing),
 		TEST(each_failure_of_the_index_loses_nothing),
+		TEST(what_may_still_be_removed_is_counted_on_by_nobody),
 		TEST(without_a_listing_nothing_goes),
 		TEST(a_manifest_that_cannot_be_read_keeps_everything),
 		TEST(a_damaged_body_that_the_index_has_is_known),
