@@ -160,8 +160,9 @@ enum status redis_greet(const struct redis_settings *settings, struct redis_stre
 }
 
 enum status redis_begin_epoch(const struct redis_settings *settings, struct redis_stream *stream,
-			      const struct redis_identity *identity, deadline_ms deadline,
-			      char ret_epoch[REDIS_EPOCH_SIZE], struct error *error)
+			      const struct redis_identity *identity, bool anew,
+			      deadline_ms deadline, char ret_epoch[REDIS_EPOCH_SIZE],
+			      struct error *error)
 {
 	char *key = xasprintf("%s%s", settings->prefix, KEY_EPOCH);
 	unsigned char random[(REDIS_EPOCH_SIZE - 1) / 2];
@@ -173,7 +174,7 @@ enum status redis_begin_epoch(const struct redis_settings *settings, struct redi
 	str_hex(random, sizeof(random), offered);
 	status = REDIS_ASK(stream, deadline, &reply, error, "EVAL",
 			   redis_script_text(SCRIPT_BEGIN_EPOCH), "1", key, identity->run_id,
-			   identity->replid2, offered);
+			   identity->replid2, offered, anew ? "1" : "0");
 	free(key);
 	if (status)
 		return status;

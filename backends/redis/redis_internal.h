@@ -85,6 +85,7 @@ struct redis {
 	pthread_cond_t changed; /* state, or a connection was given back */
 	enum redis_state state; /* lock; this and all up to watch_lock */
 	struct redis_session session; /* the last that was begun */
+	char known_run_id[REDIS_IDENTITY_SIZE]; /* the supervisor's; "": none yet */
 	struct error problem; /* why DOWN */
 	struct redis_connection *idle;
 	unsigned connections; /* idle and lent */
@@ -130,8 +131,9 @@ enum status redis_greet(const struct redis_settings *settings, struct redis_stre
 			struct error *error);
 /* *ret_epoch is that of the server, which may have begun just now. */
 enum status redis_begin_epoch(const struct redis_settings *settings, struct redis_stream *stream,
-			      const struct redis_identity *identity, deadline_ms deadline,
-			      char ret_epoch[REDIS_EPOCH_SIZE], struct error *error);
+			      const struct redis_identity *identity, bool anew,
+			      deadline_ms deadline, char ret_epoch[REDIS_EPOCH_SIZE],
+			      struct error *error);
 
 /* ---- redis_discovery.c: names become addresses; sentinels are asked ---- */
 enum status redis_discover(const struct redis_settings *settings, struct redis_peer *ret,

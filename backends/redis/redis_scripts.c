@@ -8,13 +8,14 @@
 
 /* KEYS and ARGV are named in the comment of each. */
 static const char *const texts[SCRIPT_COUNT] = {
-	/* epoch; run_id, replid2, the epoch to begin if it has to be. A server that became
-	 * master after another one has another replid2; it becomes zeros by itself. */
+	/* epoch; run_id, replid2, the epoch to begin if it has to be, whether it has to be. A
+	 * server that became master after another one has another replid2; it becomes zeros
+	 * by itself. */
 	[SCRIPT_BEGIN_EPOCH] = "local r = redis.call('GET', KEYS[1])\n"
 			       "if r then\n"
 			       "  local _, run, id2 = string.match(r, '^(%x+) (%S+) (%S+)$')\n"
-			       "  if run == ARGV[1] and (id2 == ARGV[2] or not "
-			       "string.find(ARGV[2], '[^0]')) then\n"
+			       "  if ARGV[4] == '0' and run == ARGV[1] and (id2 == ARGV[2] "
+			       "or not string.find(ARGV[2], '[^0]')) then\n"
 			       "    return r\n"
 			       "  end\n"
 			       "end\n"

@@ -65,6 +65,25 @@ static void describe(struct redis *redis, const struct redis_identity *identity,
 	pthread_mutex_unlock(&redis->lock);
 }
 
+/* When we come from another server, the epoch that others have begun on this one will not
+ * do: what we have written there meanwhile, and acknowledged, is not in it, and what they
+ * have read since may be older. Sentinels name a new master while some still reach the
+ * old one. */
+static enum status begin_epoch(struct watchman *watchman, const struct redis_identity *identity,
+			       deadline_ms deadline, struct error *error)
+{
+	struct redis *redis = watchman->redis;
+	bool comes_from_another =
+		redis->known_run_id[0] && strcmp(redis->known_run_id, identity->run_id) != 0;
+	enum status status =
+		redis_begin_epoch(&redis->settings, watchman->control, identity, comes_from_another,
+				  deadline, watchman->session.epoch, error);
+
+	if (!status)
+		str_copy(redis->known_run_id, sizeof(redis->known_run_id), identity->run_id);
+	return status;
+}
+
 static enum status begin_on(struct watchman *watchman, struct redis_identity *identity,
 			    struct error *error)
 {
@@ -82,8 +101,7 @@ static enum status begin_on(struct watchman *watchman, struct redis_identity *id
 	if (!status)
 		status = redis_scripts_load(watchman->control, deadline, error);
 	if (!status)
-		status = redis_begin_epoch(settings, watchman->control, identity, deadline,
-					   watchman->session.epoch, error);
+		status = begin_epoch(watchman, identity, deadline, error);
 	return status;
 }
 
