@@ -21,6 +21,17 @@ static enum status ask_ok(struct redis_stream *stream, deadline_ms deadline, str
 	return status;
 }
 
+/* A server that does not know AUTH repeats what came with it. */
+static void hide(const char *secret, struct error *error)
+{
+	char begins[9];
+
+	snprintf(begins, sizeof(begins), "%.8s", secret);
+	if (error && strstr(error->message, begins))
+		error_set(error, error->code,
+			  "Redis refuses AUTH, in words that repeat the password");
+}
+
 static enum status authenticate(const struct redis_settings *settings, struct redis_stream *stream,
 				deadline_ms deadline, struct error *error)
 {
@@ -39,6 +50,8 @@ static enum status authenticate(const struct redis_settings *settings, struct re
 		words[1] = words[2];
 	if (*words[2])
 		status = ask_ok(stream, deadline, error, named ? 3 : 2, words);
+	if (status && status != BW_DENIED && *words[2]) /* what is denied is in set words */
+		hide(words[2], error);
 	if (secret)
 		explicit_bzero(secret, strlen(secret));
 	free(secret);

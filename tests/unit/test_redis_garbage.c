@@ -126,10 +126,33 @@ static void whatever_answers_a_call_ends(void **state)
 		assert_bounded(liars[i]);
 }
 
+/* A server without AUTH repeats the words of a command that it does not know. */
+static void a_password_that_is_repeated_is_not_told(void **state)
+{
+	struct redis_server server =
+		redis_server_start((const char *const[]){"--rename-command", "AUTH", "", NULL});
+	struct redis_options options = {.address = server.address,
+					.password = "nobody-may-see-this"};
+	struct redis_stores stores = {0};
+	struct error error = {0};
+
+	(void)state;
+	assert_int_equal(redis_store_new(&options, &stores.metadata, &stores.coordination, NULL),
+			 BW_OK);
+	metadata_check(stores.metadata, NULL);
+	assert_int_equal(metadata_check(stores.metadata, &error), BW_UNAVAILABLE);
+	assert_non_null(strstr(error.message, "AUTH"));
+	assert_null(strstr(error.message, "nobody-may"));
+	metadata_store_free(stores.metadata);
+	coordination_free(stores.coordination);
+	redis_server_end(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whatever_answers_a_call_ends),
+		cmocka_unit_test(a_password_that_is_repeated_is_not_told),
 	};
 
 	return cmocka_run_group_tests_name("redis_garbage", tests, NULL, NULL);
