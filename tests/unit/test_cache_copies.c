@@ -176,6 +176,38 @@ static void what_is_deleted_while_it_is_read_is_not_kept(void **state)
 	assert_int_equal(pull_one(replicas->world->cache), BW_ABSENT);
 }
 
+static void evict_one(void)
+{
+	assert_int_equal(
+		content_remove_manifest(replicas->content, "a.test/team/app", &replicas->one, NULL),
+		BW_OK);
+}
+
+/* The same of what is cached, which no look at the store follows. */
+static void what_is_evicted_while_it_is_read_is_not_kept(void **state)
+{
+	char text[DIGEST_TEXT_SIZE];
+	struct reference reference;
+	struct manifest_view *view = NULL;
+	enum cache_verdict verdict;
+
+	(void)state;
+	answer(replicas->first);
+	assert_int_equal(pull(replicas->other, &replicas->one), CACHE_MISS);
+	digest_format(&replicas->one, text);
+	fake_answer(FAKE_MANIFEST, "a.test", "team/app", text,
+		    (struct fake_reply){.body = replicas->first, .media_type = MEDIA_OCI_MANIFEST});
+	reference_from_digest(&replicas->one, &reference);
+	shared_index.after_read = evict_one;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(cache_get_manifest(replicas->world->cache, &replicas->world->a,
+						    &reference, false, &view, &verdict, NULL),
+				 BW_OK);
+		assert_int_equal(verdict, i == 0 ? CACHE_HIT : CACHE_MISS);
+		manifest_view_unref(view);
+	}
+}
+
 /* ---- unheard ---- */
 
 static void go_deaf(int64_t believed_ms)
@@ -362,6 +394,7 @@ int main(void)
 		REPLICAS_TEST(what_another_replica_deletes_is_gone_here),
 		REPLICAS_TEST(where_another_replica_moved_a_tag_is_seen_here),
 		REPLICAS_TEST(what_is_deleted_while_it_is_read_is_not_kept),
+		REPLICAS_TEST(what_is_evicted_while_it_is_read_is_not_kept),
 		REPLICAS_TEST(a_copy_is_believed_for_a_moment_when_nothing_is_heard),
 		REPLICAS_TEST(what_is_deleted_unheard_is_gone_after_a_moment),
 		REPLICAS_TEST(a_tag_moved_unheard_is_seen_after_a_moment),
