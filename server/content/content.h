@@ -39,6 +39,14 @@
  * remember: after each put into the index the store is looked at once more
  * (content_tags.c).
  *
+ * What a request costs however much is stored: the index is asked by key. Where it
+ * does not know, the object store is, by key or by a listing that begins where the thing
+ * would be: of one tag's versions, of the collections that run, and of one repository up
+ * to its first link or manifest. Only an index that is not complete makes somebody read
+ * more, and no more than one repository: its manifests' records, for a blob's grant (once
+ * a minute, 10,000 at most), or its tags, for a list of them. The bucket is walked by
+ * server/maintenance alone.
+ *
  * Thread-safe. Nothing here knows an upstream or a policy.
  */
 #ifndef CONTENT_CONTENT_H
