@@ -1,6 +1,7 @@
 """The disk in front of the object store: worth having, never needed, safe to delete."""
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -84,3 +85,56 @@ def test_without_one(run_cluster, upstream, promises):
         assert replica.hot_files == []
     for digest in image.blobs:
         assert upstream.count("GET", "blobs", digest) == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=False,
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_bypassed(small_disk, upstream, run_cluster, promises):
+    """It holds less than the configuration says. Pulls of what is stored, of what is
+    not, of what is larger than the disk, and pushes: all go on."""
+    cluster = run_cluster(upstream, running=False, size=1,
+                          config={"storage": {"hotCache": {"directory": str(small_disk)}}})
+    replica = cluster.replicas[0].start()
+    repository = Repository(replica, "team/app")
+    pushed = [images.image([700_000], seed=number) for number in range(5)]
+    for number, image in enumerate(pushed):
+        assert promises.push(repository, image, str(number)) is None
+    for number in range(5):
+        upstream.add("up/app", str(number), images.image([900_000], seed=f"up/{number}"))
+    large = upstream.add("up/app", "large", images.image([6_000_000], seed="large"))
+    for _ in range(3):
+        for number, image in enumerate(pushed):
+            repository.assert_pulls(image, str(number))
+        for number in range(5):
+            replica.pull("up/app", str(number))
+        assert replica.pull("up/app", "large")[0].body == large.body
+    (small_disk / "full").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
+    for number, image in enumerate(pushed):
+        repository.assert_pulls(image, str(number))
+    late = upstream.add("up/app", "late", images.image([300_000], seed="late"))
+    assert replica.pull("up/app", "late")[0].body == late.body
+    more = images.image([3_000_000, 400_000], seed="more")
+    assert promises.push(repository, more, "more") is None
+    for digest in large.blobs:
+        assert upstream.count("GET", "blobs", digest) == 1
+
+
+def test_a_read_of_the_store_that_breaks_goes_on(watched, promises):
+    """Its client notices nothing."""
+    cluster, proxy = watched
+    image = images.image([9_000_000])
+    assert promises.push(Repository(cluster, "team/app"), image, "1") is None
+    proxy.fail("truncate", method="GET", match="/(blobs|data)/", times=2)
+    for replica in cluster.replicas:
+        Repository(replica, "team/app").assert_pulls(image, "1")

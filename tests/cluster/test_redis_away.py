@@ -60,6 +60,17 @@ def test_pushes_are_refused_at_once(stores, pushed, away):
 
 
 @AWAY
+def test_the_catalog_says_what_is_away(stores, pushed, away):
+    cluster, _ = pushed
+    with away(stores.redis):
+        for replica in cluster.replicas:
+            with replica.client() as client:
+                response = client.get("/v2/_catalog")
+            assert response.status == 503, response
+            assert stores.redis.address in response.error["message"], response.error
+
+
+@AWAY
 def test_an_upload_in_progress_is_refused_and_goes_on(stores, pushed, promises, away):
     """Unless Redis forgot it: then it is begun anew."""
     cluster, _ = pushed

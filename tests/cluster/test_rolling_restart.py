@@ -48,6 +48,20 @@ class Service:
         return ReadyClient(self.endpoints, self.number)
 
 
+def upload_slowly(repository, promises, over):
+    """One upload for as long as it takes, whose every chunk goes elsewhere."""
+    chunks = []
+    upload = repository.begin()
+    while not over.is_set():
+        chunks.append(images.random_bytes(20_000, len(chunks)))
+        response = upload.patch(chunks[-1], 20_000 * (len(chunks) - 1))
+        assert response.status == 202, response
+        over.wait(0.1)
+    content = b"".join(chunks)
+    assert upload.put(images.digest_of(content)).status == 201
+    promises.keep_blob("push/slow", images.digest_of(content), content)
+
+
 @pytest.mark.timeout(300)
 def test_no_request_is_lost(upstream, run_cluster, promises):
     cluster = run_cluster(upstream, config=DRAIN)
@@ -65,6 +79,8 @@ def test_no_request_is_lost(upstream, run_cluster, promises):
         with pulling(choices, pushes) as pullers, pulling(choices, cached, NAME) as others:
             pushers = [Pusher(Service(endpoints), promises, f"push/p{number}") for number in range(2)]
             tasks = [start_task(lambda pusher=pusher: pusher.run(over)) for pusher in pushers]
+            tasks.append(start_task(lambda: upload_slowly(Repository(Service(endpoints), "push/slow"),
+                                                          promises, over)))
             for _ in range(ROUNDS):
                 for replica in cluster.replicas:
                     done = sum(puller.done for puller in pullers)
