@@ -1,12 +1,13 @@
 /*
- * Does the index list all there is? It says so itself, by two marks: who last began to
- * read everything into it ("rebuild"), and who got to the end ("complete"). It is
- * complete when they are the same one.
+ * Does the index list all there is? It says so itself, by two marks: a number that was
+ * drawn when somebody first began to read everything into it ("rebuild"), and the number
+ * that who got to the end had found at the beginning ("complete"). It is complete when
+ * they are the same.
  *
  * An index that several processes share may be lost beside any of them, and be begun
  * anew under their hands. Both marks go with it. A rebuild that was under way then goes
  * on, and writes "complete" into an index that lacks what it had put into the old one;
- * but "rebuild" is not its own there, or not there at all. For the same reason nobody
+ * but "rebuild" is another number there, or not there at all. For the same reason nobody
  * remembers that such an index is complete: each answer of it that would be believed
  * for that reason is followed by a look at the marks. If they are there, they were
  * there when it answered.
@@ -22,7 +23,7 @@
 #define COMPLETE_MARK "complete"
 #define COMPLETE_ASKED_MS 1000 /* at most that often, while it is not */
 
-static bool shared_is_complete(struct content *content, int64_t *ret_token)
+static bool shared_is_complete(struct content *content)
 {
 	int64_t complete = 0;
 	int64_t rebuild = 0;
@@ -31,7 +32,6 @@ static bool shared_is_complete(struct content *content, int64_t *ret_token)
 	    complete == 0 ||
 	    metadata_get_mark(content->metadata, REBUILD_MARK, &rebuild, NULL) != BW_OK)
 		return false;
-	*ret_token = rebuild;
 	return complete == rebuild;
 }
 
@@ -42,7 +42,7 @@ bool content_is_complete(struct content *content)
 	int64_t value = 0;
 
 	if (metadata_is_shared(content->metadata))
-		return shared_is_complete(content, &value);
+		return shared_is_complete(content);
 	if (atomic_load(&content->complete))
 		return true;
 	if (now - asked_at < COMPLETE_ASKED_MS ||
@@ -63,19 +63,28 @@ enum status content_still_complete(struct content *content, struct error *error)
 	return BW_UNAVAILABLE;
 }
 
-/* One that is complete stays so while it is read once more. */
+/* Who finds that one was begun goes by its mark, whether that one still runs or died:
+ * it reads everything itself. So of several at once none takes the end from another,
+ * and one that is complete stays so while it is read once more. */
 enum status content_begin_rebuild(struct content *content, int64_t *ret_token, struct error *error)
 {
-	int64_t token;
-	enum status status;
+	struct metadata_store *metadata = content->metadata;
+	struct error trouble = {0};
+	int64_t token = 0;
+	enum status status = metadata_get_mark(metadata, REBUILD_MARK, &token, &trouble);
 
-	if (metadata_is_shared(content->metadata) && shared_is_complete(content, ret_token))
-		return BW_OK;
-	random_bytes(&token, sizeof(token));
-	token = (token & INT64_MAX) | 1;
-	status = metadata_put_mark(content->metadata, REBUILD_MARK, token, error);
+	if (status == BW_ABSENT) {
+		random_bytes(&token, sizeof(token));
+		token = (token & INT64_MAX) | 1;
+		status = metadata_put_mark(metadata, REBUILD_MARK, token, &trouble);
+		/* two may have begun at this moment */
+		if (status == BW_OK)
+			status = metadata_get_mark(metadata, REBUILD_MARK, &token, &trouble);
+	}
 	if (status == BW_OK)
 		*ret_token = token;
+	else if (error)
+		*error = trouble;
 	return status;
 }
 
