@@ -89,18 +89,16 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-enum status cluster_look_at_secret(struct cluster *cluster, bool always, struct error *error)
+enum status cluster_look_at_secret(struct cluster *cluster, struct error *error)
 {
 	struct stat now;
 	enum status status;
 	char *secret;
 
-	if (!cluster->secret_file || stat(cluster->secret_file, &now) < 0)
-		now = (struct stat){0};
-	if (!always && (now.st_ino == 0 || same_file(&now, &cluster->secret_seen)))
+	if (!cluster->secret_file || stat(cluster->secret_file, &now) < 0 ||
+	    same_file(&now, &cluster->secret_seen))
 		return BW_OK;
-	if (!always)
-		cluster->secret_seen = now;
+	cluster->secret_seen = now;
 	status = read_secret(cluster->secret_file, &secret, error);
 	if (status != BW_OK)
 		return status;
@@ -108,11 +106,6 @@ enum status cluster_look_at_secret(struct cluster *cluster, bool always, struct 
 	explicit_bzero(secret, strlen(secret));
 	free(secret);
 	return BW_OK;
-}
-
-enum status cluster_reload_secret(struct cluster *cluster, struct error *error)
-{
-	return cluster->secret_file ? cluster_look_at_secret(cluster, true, error) : BW_OK;
 }
 
 static bool has_secret_file(const struct cluster_options *options)
@@ -250,11 +243,6 @@ void cluster_set_upstreams(struct cluster *cluster, struct upstream_set *set)
 const char *cluster_address(const struct cluster *cluster)
 {
 	return cluster->address;
-}
-
-struct keyring *cluster_keys(struct cluster *cluster)
-{
-	return cluster->keys;
 }
 
 const struct cluster_timing *cluster_timing(const struct cluster *cluster)

@@ -37,7 +37,6 @@
 
 struct cluster;
 struct coordination;
-struct keyring;
 struct upstream_set;
 
 #define CLUSTER_ADDRESS_SIZE 264 /* a host's name, a colon, a port, NUL */
@@ -58,8 +57,8 @@ struct cluster_timing {
 struct cluster_options {
 	struct coordination *coordination; /* the caller's, and outlives the cluster */
 	const char *advertise_address; /* "host:port", "[2001:db8::1]:5000" */
-	/* One of the two; NULL or "": not that one. The file is looked at once a second, and read again when it
-	 * changed; the secret before is good for a while longer. */
+	/* One of the two; NULL or "": not that one. The file is looked at once a second,
+	 * and read again when it changed; the secret before is good for a while longer. */
 	const char *secret;
 	const char *secret_file;
 	struct cluster_timing timing;
@@ -76,11 +75,7 @@ void cluster_free(struct cluster *cluster);
  * reload. NULL: none. */
 void cluster_set_upstreams(struct cluster *cluster, struct upstream_set *set);
 
-/* Reads the secret's file now; the old secret stays when that fails. */
-enum status cluster_reload_secret(struct cluster *cluster, struct error *error);
-
 const char *cluster_address(const struct cluster *cluster);
-struct keyring *cluster_keys(struct cluster *cluster);
 const struct cluster_timing *cluster_timing(const struct cluster *cluster);
 
 /* Live replicas, this one among them, as last heard; at least 1. */

@@ -52,7 +52,8 @@ void *news_run(void *cluster); /* the newsman's */
 void news_release(struct cluster *cluster);
 void slots_release(struct cluster *cluster);
 
-/* Reads the secret's file when it is another one than last time, or `always`. */
-enum status cluster_look_at_secret(struct cluster *cluster, bool always, struct error *error);
+/* Reads the secret's file, if there is one and it is another than last time; the old
+ * secret stays when that fails. */
+enum status cluster_look_at_secret(struct cluster *cluster, struct error *error);
 
 #endif

@@ -326,7 +326,7 @@ static void look_at_secret(struct cluster *cluster)
 {
 	struct error error = {0};
 
-	if (cluster_look_at_secret(cluster, false, &error) != BW_OK)
+	if (cluster_look_at_secret(cluster, &error) != BW_OK)
 		log_event(LOG_WARNING, "the cluster's secret was not read again",
 			  LOG_S("err.message", error.message));
 }

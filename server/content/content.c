@@ -117,17 +117,3 @@ enum status content_put_document(struct content *content, const char *repository
 {
 	return metadata_put_document(content->metadata, repository, kind, key, entry, error);
 }
-
-enum status content_check(struct content *content, struct error *error)
-{
-	enum status status = object_check(content->objects, error);
-
-	if (status != BW_OK) {
-		error_prefix(error, "object store");
-		return status;
-	}
-	status = metadata_check(content->metadata, error);
-	if (status != BW_OK)
-		error_prefix(error, "metadata store");
-	return status;
-}

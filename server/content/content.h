@@ -238,7 +238,4 @@ enum status content_note_repository(struct content *content, const char *reposit
 enum status content_drop_repository(struct content *content, const char *repository,
 				    struct error *error);
 
-/* Are both stores usable? The error names the one that is not. */
-enum status content_check(struct content *content, struct error *error);
-
 #endif

@@ -431,23 +431,6 @@ static void a_promise_of_a_lost_blob_is_withdrawn(void **state)
 	free(bytes);
 }
 
-/* ---- health ---- */
-
-static void the_store_that_is_down_is_named(void **state)
-{
-	struct fixture *fixture = *state;
-	struct error error = {0};
-
-	assert_int_equal(content_check(fixture->content, &error), BW_OK);
-	make_fail(&fixture->object_faults, "check", BW_IO);
-	assert_int_equal(content_check(fixture->content, &error), BW_IO);
-	assert_non_null(strstr(error.message, "object store: check"));
-	make_fail(&fixture->object_faults, NULL, BW_OK);
-	make_fail(&fixture->metadata_faults, "check", BW_UNAVAILABLE);
-	assert_int_equal(content_check(fixture->content, &error), BW_UNAVAILABLE);
-	assert_non_null(strstr(error.message, "metadata store: check"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,7 +458,6 @@ int main(void)
 		TEST(a_store_that_fails_hides_no_blob),
 		TEST(a_blob_that_is_not_taken_leaves_the_file),
 		TEST(a_promise_of_a_lost_blob_is_withdrawn),
-		TEST(the_store_that_is_down_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
