@@ -292,10 +292,10 @@ static const struct command command_scrub = {
 static const struct command command_reindex = {
 	.name = "reindex",
 	.summary = "Rebuild the index from what is stored",
-	.help = "Reads every record of the object store into the index (metadata.sqlite.path).\n"
+	.help = "Reads every record of the object store into the index.\n"
 		"A server does so by itself when its index is new; it goes on serving meanwhile,\n"
-		"and never loses a newer entry to this. To begin anew, stop the server, delete\n"
-		"the index's file, and start the server.\n",
+		"and never loses a newer entry to this. To begin anew: FLUSHDB in Redis; or stop\n"
+		"the server, delete the file metadata.sqlite.path, and start the server.\n",
 	.example = "reindex --config breakwater.yaml",
 	.takes_config = true,
 	.options = maintain_reindex_options,

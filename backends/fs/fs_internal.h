@@ -115,8 +115,8 @@ struct fs_source {
 
 /* Makes the file the object `key`, durable as `mode` says. On success its name in
  * the folder is gone. On failure too when the folder is tmp/, unless the journal
- * names the file, and when its bytes could not be synced. BW_CONFLICT: only with PUT_IF_ABSENT. BW_ABSENT: somebody took the
- * file away. */
+ * names the file, and when its bytes could not be synced. BW_CONFLICT: only with
+ * PUT_IF_ABSENT. BW_ABSENT: somebody took the file away. */
 enum status fs_store_file(struct fs_store *store, const struct fs_source *source, const char *key,
 			  enum put_mode mode, struct error *error);
 

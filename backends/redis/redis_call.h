@@ -17,8 +17,6 @@
 #include "backends/redis/redis_internal.h"
 #include "backends/redis/redis_scripts.h"
 
-#define VERSION_TEXT_SIZE 20
-
 enum redis_call_flags {
 	/* Its keys carry the epoch. After the commands the server is asked for its
 	 * epoch: when it is another one by then, what was read is not believed, what was

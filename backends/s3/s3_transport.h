@@ -36,7 +36,7 @@
 #define S3_UPLOAD_ID_MAX 512 /* of a multipart upload, with its NUL */
 #define S3_PART_MIN ((uint64_t)5 << 20) /* of every part but the last */
 #define S3_PARTS_MAX 10000u /* of one multipart upload */
-#define S3_DELETE_MAX 1000u /* keys of one s3_delete */
+#define S3_DELETE_MAX 1000u /* keys of one `remove` */
 
 /* Marks an object as a record of extents; its value is the size of what it stands for,
  * in decimal digits. */

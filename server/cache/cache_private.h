@@ -15,6 +15,13 @@ struct negative_cache;
 struct uses;
 struct work_pool;
 
+/* Clients give up on a silent server after 30 s; let them hear why before. */
+#define FIRST_BYTE_PATIENCE_MS 28000
+
+/* A fill may end under the hands of who joined it in ways that make him look again:
+ * it turned out to be stored, or another source's fill failed. */
+#define LOOKS_MAX 4
+
 struct cache {
 	struct content *content;
 	bool remote_objects; /* see cache_options */
@@ -142,9 +149,9 @@ void *tag_view_ref(void *tag);
 void tag_view_unref(void *tag);
 
 /* Puts the tag where other requests find it, unless that version or a newer one
- * is there, or something was forgotten since `moment`. Takes over the reference and gives one to what is there then: all
- * who hold a version of a tag hold the same view, so that what the upstream
- * told one of them is known to every other. */
+ * is there, or something was forgotten since `moment`. Takes over the reference
+ * and gives one to what is there then: all who hold a version of a tag hold the
+ * same view, so that what the upstream told one of them is known to every other. */
 struct tag_view *cache_keep_tag(struct cache *cache, const char *key, struct tag_view *tag,
 				uint64_t moment);
 

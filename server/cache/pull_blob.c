@@ -11,13 +11,6 @@
 #include "server/cache/negative.h"
 #include "server/upstream/upstream.h"
 
-/* Clients give up on a silent server after 30 s; let them hear why before. */
-#define FIRST_BYTE_PATIENCE_MS 28000
-
-/* A fill may end under our hands in ways that make us look again: it turned
- * out to be stored, or another source's fill failed. */
-#define LOOKS_MAX 4
-
 #define SIZE_NOT_TOLD UINT64_MAX
 
 struct pull {

@@ -13,9 +13,6 @@
 #include "server/cache/hot_cache.h"
 #include "server/content/keys.h"
 
-/* As in pull_blob.c. */
-#define FIRST_BYTE_PATIENCE_MS 28000
-#define LOOKS_MAX 4
 /* Longer than the tries that a fill allows itself at the store. */
 #define BYTES_PATIENCE_MS 45000
 /* Enough to follow a redirect at once, by clocks that are a little apart. */

@@ -107,8 +107,8 @@ enum status content_get_link(struct content *content, const char *repository,
 	return BW_OK;
 }
 
-/* Tells the index of a link whose bytes are there, since it was settled. *ret_overtaken: somebody has
- * removed it meanwhile. */
+/* Tells the index of a link whose bytes are there, since it was settled.
+ * *ret_overtaken: somebody has removed it meanwhile. */
 static enum status index_link(struct content *content, const char *repository,
 			      const struct listed_content *link,
 			      const struct references_start *settled, bool *ret_overtaken,

@@ -19,11 +19,11 @@
 struct tag_page {
 	const char *after;
 	size_t limit;
-	struct tag_names names; /* sorted */
+	struct stored_tags names; /* sorted */
 };
 
 /* The first place whose tag is not less than this one. */
-static size_t place_of(const struct tag_names *names, const char *tag)
+static size_t place_of(const struct stored_tags *names, const char *tag)
 {
 	size_t low = 0;
 	size_t high = names->count;
@@ -44,7 +44,7 @@ static size_t place_of(const struct tag_names *names, const char *tag)
 static bool take_tag(void *context, const char *key, const struct object_info *info)
 {
 	struct tag_page *page = context;
-	struct tag_names *names = &page->names;
+	struct stored_tags *names = &page->names;
 	struct parsed_key parsed;
 	size_t place;
 
@@ -66,7 +66,7 @@ static bool take_tag(void *context, const char *key, const struct object_info *i
 }
 
 enum status content_stored_tags(struct content *content, const char *repository, const char *after,
-				size_t limit, struct tag_names *ret, struct error *error)
+				size_t limit, struct stored_tags *ret, struct error *error)
 {
 	struct tag_page page = {.after = after, .limit = limit < PAGE_MAX ? limit : PAGE_MAX};
 	char prefix[KEY_SIZE];
@@ -104,7 +104,7 @@ static bool hand_on_tag(void *context, const char *tag)
 
 /* Those whose newest version is a removal are left out. */
 static enum status hand_on_live(struct content *content, const char *repository,
-				const struct tag_names *names, struct tag_listing *listing,
+				const struct stored_tags *names, struct tag_listing *listing,
 				struct error *error)
 {
 	for (size_t i = 0; i < names->count; i++) {
@@ -135,7 +135,7 @@ static enum status list_stored_tags(struct content *content, const char *reposit
 	str_copy(cursor, sizeof(cursor), after);
 	while (status == BW_OK && more && listing->left > 0 && !listing->stopped) {
 		size_t limit = listing->left < PAGE_MAX ? listing->left : PAGE_MAX;
-		struct tag_names names = {0};
+		struct stored_tags names = {0};
 
 		status = content_stored_tags(content, repository, cursor, limit, &names, error);
 		if (status == BW_OK)

@@ -110,13 +110,13 @@ enum status content_untag(struct content *content, const char *repository, const
 			  uint64_t version, struct error *error);
 
 /* --- content_lists.c --- */
-struct tag_names {
+struct stored_tags {
 	char (*items)[TAG_MAX + 1];
 	size_t count;
 };
 /* At most `limit` tags after `after` that the object store has any version of, in
  * byte order. The caller frees ret->items. */
 enum status content_stored_tags(struct content *content, const char *repository, const char *after,
-				size_t limit, struct tag_names *ret, struct error *error);
+				size_t limit, struct stored_tags *ret, struct error *error);
 
 #endif

@@ -77,7 +77,7 @@ static enum status untag(struct content *content, const char *repository, const 
 }
 
 static enum status untag_all(struct content *content, const char *repository,
-			     const struct tag_names *names, bool by_index,
+			     const struct stored_tags *names, bool by_index,
 			     const struct digest *digest, struct error *error)
 {
 	enum status status = BW_OK;
@@ -89,7 +89,7 @@ static enum status untag_all(struct content *content, const char *repository,
 
 static bool take_tag(void *context, const char *tag)
 {
-	struct tag_names *names = context;
+	struct stored_tags *names = context;
 
 	memcpy(names->items[names->count++], tag, strlen(tag) + 1);
 	return names->count < TAGS_AT_ONCE;
@@ -100,7 +100,7 @@ static bool take_tag(void *context, const char *tag)
 static enum status untag_indexed(struct content *content, const char *repository,
 				 const struct digest *digest, struct error *error)
 {
-	struct tag_names names = {.items = xcalloc(TAGS_AT_ONCE, sizeof(*names.items))};
+	struct stored_tags names = {.items = xcalloc(TAGS_AT_ONCE, sizeof(*names.items))};
 	enum status status;
 
 	do {
@@ -122,7 +122,7 @@ static enum status untag_stored(struct content *content, const char *repository,
 	enum status status;
 
 	do {
-		struct tag_names names = {0};
+		struct stored_tags names = {0};
 
 		status = content_stored_tags(content, repository, cursor, TAGS_AT_ONCE, &names,
 					     error);

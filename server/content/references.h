@@ -94,8 +94,8 @@ struct references_start references_start(void);
 enum status references_in_time(const struct references_start *start, struct error *error);
 
 /* See above. BW_UNAVAILABLE with retry_after: a digest stayed condemned, or what is
- * condemned cannot be read; any other failure: the object store could not tell. The reference must not be
- * acknowledged. */
+ * condemned cannot be read; any other failure: the object store could not tell. The
+ * reference must not be acknowledged. */
 enum status references_settle(struct content *content, const struct digest *digests, size_t count,
 			      struct error *error);
 

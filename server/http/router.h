@@ -1,9 +1,9 @@
 /*
  * From a path to what answers it.
  *
- * Adding a route, or a method to one, is one line of the table in routes.c. Repository names contain
- * slashes and may contain components called "manifests" or "blobs", so paths
- * are matched from their end: the last segment is the reference, the one
+ * Adding a route, or a method to one, is one line of the table in routes.c.
+ * Repository names contain slashes and may contain components called "manifests"
+ * or "blobs", so paths are matched from their end: the last segment is the reference, the one
  * before it the keyword, and all before that the name.
  */
 #ifndef HTTP_ROUTER_H
@@ -39,8 +39,8 @@ struct route {
 
 struct route_match {
 	const struct route *route;
-	const char *
-		name; /* "" for ROUTE_EXACT and ROUTE_BELOW; may be malformed: nothing is checked here */
+	/* "" for ROUTE_EXACT and ROUTE_BELOW; may be malformed: nothing is checked here */
+	const char *name;
 	const char *last; /* "" where the kind has none */
 };
 

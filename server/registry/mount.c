@@ -3,8 +3,8 @@
  * (OCI distribution-spec, "Mounting a blob from another repository").
  *
  * Whatever keeps it from being found, a store that could not tell included, is no
- * failure: the client then sends the bytes. (With the index away it could not.) What is absent and what may not be read
- * look alike, and cost alike.
+ * failure: the client then sends the bytes. (With the index away it could not.) What
+ * is absent and what may not be read look alike, and cost alike.
  */
 #include "server/base/str.h"
 #include "server/content/content.h"

@@ -8,8 +8,9 @@
  *     begun ──append──► (offset grows) ──finish──► blob
  *        └──────────────────┴──cancel, expiry, wrong digest──► gone
  *
- * All of it lives in the stores: a row with the offset, the parts that hold the
- * bytes and the running digest (server/content, upload_state.h), and the parts.
+ * All of it lives in the stores: a row with the offset, the running digest, which
+ * parts hold the bytes, and the few that are no part yet (upload_state.h); and the
+ * parts.
  * Any process may take the next request. An append writes a part of its own and
  * then advances the row if nobody else has: of two that append at one offset one
  * gets through, the other one is told where the upload is now.

@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_BYTE_MS 10000
-#define STALL_MS 10000
-#define OPERATION_MS 60000
-
 static pthread_once_t libs3_once = PTHREAD_ONCE_INIT;
 static S3Status libs3_ready;
 
@@ -158,9 +154,9 @@ static struct libs3_transport *transport_make(const struct s3_options *options, 
 	transport->style = options->path_style ? S3UriStylePath : S3UriStyleVirtualHost;
 	transport->secrets = secrets;
 	s3_guard_init(&transport->guard);
-	transport->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
-	transport->stall_ms = or_default(options->stall_ms, STALL_MS);
-	transport->operation_ms = or_default(options->operation_ms, OPERATION_MS);
+	transport->first_byte_ms = or_default(options->first_byte_ms, S3_FIRST_BYTE_MS);
+	transport->stall_ms = or_default(options->stall_ms, S3_STALL_MS);
+	transport->operation_ms = or_default(options->operation_ms, S3_OPERATION_MS);
 	transport->bucket_seen_ms = INT64_MIN / 2;
 	pthread_mutex_init(&transport->lock, NULL);
 	cond_init(&transport->claim_over);
