@@ -1,5 +1,6 @@
 #include "backends/s3/s3_client.h"
 
+#include "backends/s3/s3_attempts.h"
 #include "backends/s3/s3_failure.h"
 #include "backends/s3/s3_store.h"
 #include "backends/s3/s3_xml.h"
@@ -8,11 +9,9 @@
 #include "server/base/str.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define URL_MAX ((size_t)16 << 10)
 #define WHAT_SIZE 320
@@ -93,7 +92,6 @@ enum status s3_client_new(const struct s3_options *options, struct s3_client **r
 	enum status status;
 
 	s3_guard_init(&client->guard);
-	pthread_mutex_init(&client->lock, NULL);
 	client->operation_ms = or_default(options->operation_ms, S3_OPERATION_MS);
 	client->bucket_seen_ms = INT64_MIN / 2;
 	status = set_address(client, options, error);
@@ -115,7 +113,6 @@ void s3_client_free(struct s3_client *client)
 	s3_http_free(client->http);
 	s3_secrets_free(client->secrets);
 	s3_guard_release(&client->guard);
-	pthread_mutex_destroy(&client->lock);
 	free(client->host);
 	free(client->url);
 	free(client->base);
@@ -358,97 +355,43 @@ static struct s3_verdict try_once(struct s3_client *client, const struct s3_requ
 	return verdict;
 }
 
-/* ---- the loop ---- */
+/* ---- as often as it takes ---- */
 
-static enum status refuse(struct s3_client *client, int64_t wait_ms, struct error *error)
+struct asking {
+	struct s3_client *client;
+	const struct s3_request *request;
+	deadline_ms deadline;
+	struct s3_reply *reply;
+};
+
+static struct s3_verdict attempt(void *context, const struct s3_secret *secret,
+				 int *ret_retry_after, struct error *error)
 {
-	char last[sizeof(client->last_failure)];
+	struct asking *asking = context;
+	struct s3_verdict verdict = try_once(asking->client, asking->request, secret,
+					     asking->deadline, asking->reply, error);
 
-	pthread_mutex_lock(&client->lock);
-	memcpy(last, client->last_failure, sizeof(last));
-	pthread_mutex_unlock(&client->lock);
-	error_set(error, BW_UNAVAILABLE,
-		  "S3 at %s failed too often, and is not asked for %lld ms; last: %s", client->url,
-		  (long long)wait_ms, last);
-	if (error)
-		error->retry_after = 1;
-	return BW_UNAVAILABLE;
-}
-
-static void report(struct s3_client *client, const struct s3_verdict *verdict,
-		   const struct error *why)
-{
-	if (verdict->outcome == S3_FAILED || verdict->outcome == S3_TIMED_OUT) {
-		pthread_mutex_lock(&client->lock);
-		str_copy(client->last_failure, sizeof(client->last_failure), why->message);
-		pthread_mutex_unlock(&client->lock);
-	}
-	s3_guard_report(&client->guard, verdict->outcome);
-}
-
-static void pause_for(int64_t ms)
-{
-	struct timespec length = {ms / 1000, ms % 1000 * 1000000};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &length, &length) == EINTR)
-		;
-}
-
-/* Waits, when another attempt makes sense. */
-static bool wait_to_retry(struct s3_client *client, const struct s3_verdict *verdict,
-			  unsigned attempt, deadline_ms deadline, int retry_after)
-{
-	int64_t pause;
-
-	if (!verdict->retry || attempt + 1 >= S3_ATTEMPTS ||
-	    !s3_guard_retry(&client->guard, attempt, &pause))
-		return false;
-	if (retry_after > 0 && pause < retry_after * 1000)
-		pause = retry_after * 1000;
-	if (pause > S3_RETRY_PAUSE_MAX_MS || pause >= deadline_left_ms(deadline))
-		return false;
-	pause_for(pause);
-	return true;
-}
-
-/* New keys may be in the files since. */
-static bool may_use_new_keys(struct s3_client *client, const struct s3_verdict *verdict,
-			     const struct s3_secret *secret, bool *renewed)
-{
-	if (verdict->status != BW_DENIED || *renewed)
-		return false;
-	*renewed = true;
-	return s3_secrets_renewed(client->secrets, secret);
+	*ret_retry_after = asking->reply->answer.retry_after;
+	return verdict;
 }
 
 enum status s3_client_ask(struct s3_client *client, const struct s3_request *request,
 			  deadline_ms deadline, struct s3_reply *ret_reply, struct error *error)
 {
-	struct s3_verdict verdict;
-	struct error why = {0};
-	bool renewed = false;
-	bool again;
+	struct asking asking = {client, request, deadline, ret_reply};
+	const struct s3_attempts attempts = {
+		.guard = &client->guard,
+		.secrets = client->secrets,
+		.where = client->url,
+		.deadline = deadline,
+		.attempt = attempt,
+		.context = &asking,
+	};
+	enum status status;
 
 	*ret_reply = (struct s3_reply){.body = BUF_INIT(S3_BODY_MAX)};
-	for (unsigned attempt = 0;; attempt++) {
-		struct s3_secret secret;
-		int64_t wait_ms = 0;
-
-		if (!s3_guard_admit(&client->guard, &wait_ms))
-			return refuse(client, wait_ms, error);
-		s3_secrets_get(client->secrets, &secret);
-		verdict = try_once(client, request, &secret, deadline, ret_reply, &why);
-		report(client, &verdict, &why);
-		again = may_use_new_keys(client, &verdict, &secret, &renewed) ||
-			wait_to_retry(client, &verdict, attempt, deadline,
-				      ret_reply->answer.retry_after);
-		s3_secret_release(&secret);
-		if (!again)
-			break;
-	}
-	if (verdict.status == BW_OK)
+	status = s3_attempts_make(&attempts, error);
+	if (status == BW_OK)
 		client->bucket_seen_ms = clock_monotonic_ms();
-	else if (error)
-		*error = why;
-	return verdict.status;
+	return status;
 }

@@ -16,7 +16,6 @@ struct s3_options;
 
 #define S3_EXTRA_MAX 6
 #define S3_BODY_MAX ((size_t)4 << 20) /* of an answer that is read whole */
-#define S3_ATTEMPTS 4u
 
 struct s3_client {
 	struct s3_http *http;
@@ -29,8 +28,6 @@ struct s3_client {
 	char *region;
 	int64_t operation_ms;
 	_Atomic int64_t bucket_seen_ms; /* monotonic: when the bucket last proved to be there */
-	pthread_mutex_t lock; /* covers last_failure; leaf */
-	char last_failure[256]; /* why the breaker opened */
 };
 
 struct s3_request {

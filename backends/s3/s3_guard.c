@@ -58,9 +58,11 @@ static void count_failure(struct s3_guard *guard, unsigned weight)
 	guard->probing = false;
 }
 
-void s3_guard_report(struct s3_guard *guard, enum s3_outcome outcome)
+void s3_guard_report(struct s3_guard *guard, enum s3_outcome outcome, const char *why)
 {
 	pthread_mutex_lock(&guard->lock);
+	if (outcome == S3_FAILED || outcome == S3_TIMED_OUT)
+		str_copy(guard->last_failure, sizeof(guard->last_failure), why);
 	switch (outcome) {
 	case S3_ANSWERED:
 	case S3_THROTTLED:
@@ -78,6 +80,13 @@ void s3_guard_report(struct s3_guard *guard, enum s3_outcome outcome)
 		guard->probing = false;
 		break;
 	}
+	pthread_mutex_unlock(&guard->lock);
+}
+
+void s3_guard_last_failure(struct s3_guard *guard, char target[S3_GUARD_FAILURE_SIZE])
+{
+	pthread_mutex_lock(&guard->lock);
+	str_copy(target, S3_GUARD_FAILURE_SIZE, guard->last_failure);
 	pthread_mutex_unlock(&guard->lock);
 }
 

@@ -28,6 +28,7 @@
 #define S3_RETRY_BURST 20u
 #define S3_RETRY_PAUSE_MS 50
 #define S3_RETRY_PAUSE_MAX_MS 2000
+#define S3_GUARD_FAILURE_SIZE 256
 
 struct s3_guard {
 	pthread_mutex_t lock; /* covers all below; leaf, never held over I/O */
@@ -36,6 +37,7 @@ struct s3_guard {
 	int64_t open_until_ms; /* monotonic; 0: closed */
 	int64_t pause_ms;
 	bool probing; /* the one request of HALF_OPEN is under way */
+	char last_failure[S3_GUARD_FAILURE_SIZE]; /* of those that count */
 };
 
 enum s3_outcome {
@@ -52,7 +54,9 @@ void s3_guard_release(struct s3_guard *guard);
 /* False: the breaker is open, for *ret_wait_ms more. Every true must be followed by
  * exactly one s3_guard_report. */
 bool s3_guard_admit(struct s3_guard *guard, int64_t *ret_wait_ms);
-void s3_guard_report(struct s3_guard *guard, enum s3_outcome outcome);
+/* `why`: what went wrong, for those who are not admitted later. */
+void s3_guard_report(struct s3_guard *guard, enum s3_outcome outcome, const char *why);
+void s3_guard_last_failure(struct s3_guard *guard, char target[S3_GUARD_FAILURE_SIZE]);
 
 /* Takes a retry out of the budget; false when there is none. `attempt` counts from 0;
  * *ret_pause_ms is how long to wait before it: jittered, doubling. */

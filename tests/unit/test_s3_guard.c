@@ -16,7 +16,7 @@ static void report(struct s3_guard *guard, enum s3_outcome outcome, unsigned tim
 {
 	for (unsigned i = 0; i < times; i++) {
 		assert_true(admit(guard));
-		s3_guard_report(guard, outcome);
+		s3_guard_report(guard, outcome, "away");
 	}
 }
 
@@ -65,17 +65,17 @@ static void one_probe_decides(void **state)
 		let_pause_pass(&guard);
 		assert_true(admit(&guard));
 		assert_false(admit(&guard));
-		s3_guard_report(&guard, S3_FAILED);
+		s3_guard_report(&guard, S3_FAILED, "away");
 		assert_false(admit(&guard));
 		longest = guard.pause_ms;
 	}
 	assert_int_equal(longest, S3_BREAKER_PAUSE_MAX_MS);
 	let_pause_pass(&guard);
 	assert_true(admit(&guard));
-	s3_guard_report(&guard, S3_ANSWERED);
+	s3_guard_report(&guard, S3_ANSWERED, "");
 	report(&guard, S3_FAILED, S3_BREAKER_FAILURES - 1);
 	assert_true(admit(&guard));
-	s3_guard_report(&guard, S3_ANSWERED);
+	s3_guard_report(&guard, S3_ANSWERED, "");
 	s3_guard_release(&guard);
 }
 
@@ -88,7 +88,7 @@ static void a_probe_that_is_given_up_leaves_room_for_another(void **state)
 	report(&guard, S3_FAILED, S3_BREAKER_FAILURES);
 	let_pause_pass(&guard);
 	assert_true(admit(&guard));
-	s3_guard_report(&guard, S3_NOTHING_LEARNED);
+	s3_guard_report(&guard, S3_NOTHING_LEARNED, "given up");
 	assert_true(admit(&guard));
 	s3_guard_release(&guard);
 }
@@ -128,6 +128,26 @@ static void pauses_double_with_jitter(void **state)
 	s3_guard_release(&guard);
 }
 
+static void what_went_wrong_is_kept(void **state)
+{
+	char why[S3_GUARD_FAILURE_SIZE];
+	struct s3_guard guard;
+
+	(void)state;
+	s3_guard_init(&guard);
+	s3_guard_last_failure(&guard, why);
+	assert_string_equal(why, "");
+	s3_guard_report(&guard, S3_FAILED, "refused");
+	s3_guard_report(&guard, S3_TIMED_OUT, "silent");
+	/* these say nothing of the store */
+	s3_guard_report(&guard, S3_NOTHING_LEARNED, "given up");
+	s3_guard_report(&guard, S3_THROTTLED, "SlowDown");
+	s3_guard_report(&guard, S3_ANSWERED, "AccessDenied");
+	s3_guard_last_failure(&guard, why);
+	assert_string_equal(why, "silent");
+	s3_guard_release(&guard);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +157,7 @@ int main(void)
 		cmocka_unit_test(a_probe_that_is_given_up_leaves_room_for_another),
 		cmocka_unit_test(retries_are_a_tenth_of_the_requests),
 		cmocka_unit_test(pauses_double_with_jitter),
+		cmocka_unit_test(what_went_wrong_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("s3_guard", tests, NULL, NULL);

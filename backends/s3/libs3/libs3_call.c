@@ -1,13 +1,11 @@
 #include "backends/s3/libs3/libs3_internal.h"
+#include "backends/s3/s3_attempts.h"
 #include "server/base/str.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/select.h>
-#include <time.h>
 
-#define ATTEMPTS 4u
 #define STEP_MS 100 /* how often deadlines are looked at */
 #define BLIND_STEP_MS 5 /* where select() cannot see the descriptor */
 #define META_SIZE "breakwater-size"
@@ -181,87 +179,41 @@ static struct s3_verdict try_once(struct libs3_transport *transport, struct libs
 	return verdict;
 }
 
-/* ---- the loop ---- */
+/* ---- as often as it takes ---- */
 
-static enum status refuse(struct libs3_transport *transport, int64_t wait_ms, struct error *error)
+struct asking {
+	struct libs3_transport *transport;
+	struct libs3_call *call;
+	deadline_ms deadline;
+	S3RequestContext **ret_context;
+};
+
+static struct s3_verdict attempt(void *context, const struct s3_secret *secret,
+				 int *ret_retry_after, struct error *error)
 {
-	char last[sizeof(transport->last_failure)];
+	struct asking *asking = context;
 
-	pthread_mutex_lock(&transport->lock);
-	memcpy(last, transport->last_failure, sizeof(last));
-	pthread_mutex_unlock(&transport->lock);
-	error_set(error, BW_UNAVAILABLE,
-		  "S3 at %s failed too often, and is not asked for %lld ms; last: %s",
-		  transport->host, (long long)wait_ms, last);
-	if (error)
-		error->retry_after = 1;
-	return BW_UNAVAILABLE;
-}
-
-static void report(struct libs3_transport *transport, const struct s3_verdict *verdict,
-		   const struct error *why)
-{
-	if (verdict->outcome == S3_FAILED || verdict->outcome == S3_TIMED_OUT) {
-		pthread_mutex_lock(&transport->lock);
-		str_copy(transport->last_failure, sizeof(transport->last_failure), why->message);
-		pthread_mutex_unlock(&transport->lock);
-	}
-	s3_guard_report(&transport->guard, verdict->outcome);
-}
-
-static bool wait_to_retry(struct libs3_transport *transport, const struct s3_verdict *verdict,
-			  unsigned attempt, deadline_ms deadline)
-{
-	struct timespec length;
-	int64_t pause;
-
-	if (!verdict->retry || attempt + 1 >= ATTEMPTS ||
-	    !s3_guard_retry(&transport->guard, attempt, &pause) ||
-	    pause >= deadline_left_ms(deadline))
-		return false;
-	length = (struct timespec){pause / 1000, pause % 1000 * 1000000};
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &length, &length) == EINTR)
-		;
-	return true;
-}
-
-/* New keys may be in the files since. */
-static bool may_use_new_keys(struct libs3_transport *transport, const struct s3_verdict *verdict,
-			     const struct s3_secret *secret, bool *renewed)
-{
-	if (verdict->status != BW_DENIED || *renewed)
-		return false;
-	*renewed = true;
-	return s3_secrets_renewed(transport->secrets, secret);
+	(void)ret_retry_after; /* libs3 does not tell */
+	return try_once(asking->transport, asking->call, secret, asking->deadline,
+			asking->ret_context, error);
 }
 
 enum status libs3_ask(struct libs3_transport *transport, struct libs3_call *call,
 		      S3RequestContext **ret_context, struct error *error)
 {
 	deadline_ms deadline = deadline_in(transport->operation_ms);
-	struct s3_verdict verdict;
-	struct error why = {0};
-	bool renewed = false;
-	bool again;
+	struct asking asking = {transport, call, deadline, ret_context};
+	const struct s3_attempts attempts = {
+		.guard = &transport->guard,
+		.secrets = transport->secrets,
+		.where = transport->host,
+		.deadline = deadline,
+		.attempt = attempt,
+		.context = &asking,
+	};
+	enum status status = s3_attempts_make(&attempts, error);
 
-	for (unsigned attempt = 0;; attempt++) {
-		struct s3_secret secret;
-		int64_t wait_ms = 0;
-
-		if (!s3_guard_admit(&transport->guard, &wait_ms))
-			return refuse(transport, wait_ms, error);
-		s3_secrets_get(transport->secrets, &secret);
-		verdict = try_once(transport, call, &secret, deadline, ret_context, &why);
-		report(transport, &verdict, &why);
-		again = may_use_new_keys(transport, &verdict, &secret, &renewed) ||
-			wait_to_retry(transport, &verdict, attempt, deadline);
-		s3_secret_release(&secret);
-		if (!again)
-			break;
-	}
-	if (verdict.status == BW_OK)
+	if (status == BW_OK)
 		transport->bucket_seen_ms = clock_monotonic_ms();
-	else if (error)
-		*error = why;
-	return verdict.status;
+	return status;
 }

@@ -42,7 +42,6 @@ struct libs3_transport {
 	unsigned idle_count;
 	struct libs3_claim *claims; /* keys that somebody is writing */
 	pthread_cond_t claim_over;
-	char last_failure[256]; /* why the breaker opened */
 };
 
 static inline struct libs3_transport *libs3_of(struct s3_transport *transport)
