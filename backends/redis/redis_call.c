@@ -319,6 +319,22 @@ static void report_broken(struct redis *redis, struct redis_connection *connecti
 	redis_pool_drop(redis, connection);
 }
 
+/* What a server answers after its session is over may be of one that was set aside: the
+ * supervisor goes by when it was last believed, and must not be wrong (begin_epoch). */
+static bool counts(const struct redis_call *call, const struct redis_connection *connection)
+{
+	struct redis *redis = call->redis;
+	bool is_current;
+
+	pthread_mutex_lock(&redis->lock);
+	is_current = redis->state == REDIS_UP &&
+		     redis->session.generation == connection->session.generation;
+	if (is_current)
+		redis->answered_at = clock_monotonic_ms();
+	pthread_mutex_unlock(&redis->lock);
+	return is_current || !(call->flags & CALL_OF_EPOCH);
+}
+
 /* True: it may be run once more. */
 static bool run_once(struct redis_call *call, deadline_ms deadline, enum status *ret_status)
 {
@@ -330,6 +346,11 @@ static bool run_once(struct redis_call *call, deadline_ms deadline, enum status 
 		return false;
 	switch (exchange(call, connection, deadline, &error)) {
 	case ANSWERED:
+		if (!counts(call, connection)) {
+			redis_pool_drop(call->redis, connection);
+			error_set(&error, BW_UNAVAILABLE, "Redis was replaced meanwhile");
+			break;
+		}
 		*ret_status = judge(call, connection);
 		return false;
 	case ANOTHER_EPOCH:

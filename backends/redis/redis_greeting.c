@@ -4,6 +4,8 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,21 +175,23 @@ enum status redis_greet(const struct redis_settings *settings, struct redis_stre
 }
 
 enum status redis_begin_epoch(const struct redis_settings *settings, struct redis_stream *stream,
-			      const struct redis_identity *identity, bool anew,
+			      const struct redis_identity *identity, int64_t quiet_ms,
 			      deadline_ms deadline, char ret_epoch[REDIS_EPOCH_SIZE],
 			      struct error *error)
 {
 	char *key = xasprintf("%s%s", settings->prefix, KEY_EPOCH);
 	unsigned char random[(REDIS_EPOCH_SIZE - 1) / 2];
 	char offered[REDIS_EPOCH_SIZE];
+	char quiet[24];
 	redisReply *reply = NULL;
 	enum status status;
 
 	random_bytes(random, sizeof(random));
 	str_hex(random, sizeof(random), offered);
+	snprintf(quiet, sizeof(quiet), "%" PRId64, quiet_ms);
 	status = REDIS_ASK(stream, deadline, &reply, error, "EVAL",
 			   redis_script_text(SCRIPT_BEGIN_EPOCH), "1", key, identity->run_id,
-			   identity->replid2, offered, anew ? "1" : "0");
+			   identity->replid2, offered, quiet);
 	free(key);
 	if (status)
 		return status;

@@ -86,6 +86,7 @@ struct redis {
 	enum redis_state state; /* lock; this and all up to watch_lock */
 	struct redis_session session; /* the last that was begun */
 	char known_run_id[REDIS_IDENTITY_SIZE]; /* the supervisor's; "": none yet */
+	int64_t answered_at; /* lock; monotonic: when a call was last answered */
 	struct error problem; /* why DOWN */
 	struct redis_connection *idle;
 	unsigned connections; /* idle and lent */
@@ -129,9 +130,10 @@ void redis_session_over(struct redis *redis, uint64_t generation, enum redis_sta
 enum status redis_greet(const struct redis_settings *settings, struct redis_stream *stream,
 			bool ask_memory, deadline_ms deadline, struct redis_identity *ret,
 			struct error *error);
-/* *ret_epoch is that of the server, which may have begun just now. */
+/* *ret_epoch is that of the server, which may have begun just now. For `quiet_ms` no other
+ * server has answered us; -1: none ever did. */
 enum status redis_begin_epoch(const struct redis_settings *settings, struct redis_stream *stream,
-			      const struct redis_identity *identity, bool anew,
+			      const struct redis_identity *identity, int64_t quiet_ms,
 			      deadline_ms deadline, char ret_epoch[REDIS_EPOCH_SIZE],
 			      struct error *error);
 

@@ -7,7 +7,7 @@
  * R a repository, D a digest's text. Scripts make the names of some keys themselves,
  * always of the hash tag of the keys they were given.
  *
- *   epoch                string  "E run_id replid2": the epoch of this server
+ *   epoch                string  "E run_id replid2 TIME": the epoch of this server
  *   swept                string  the epoch whose predecessors are all removed
  *
  * of a repository:

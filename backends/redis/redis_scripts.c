@@ -8,20 +8,22 @@
 
 /* KEYS and ARGV are named in the comment of each. */
 static const char *const texts[SCRIPT_COUNT] = {
-	/* epoch; run_id, replid2, the epoch to begin if it has to be, whether it has to be. A
-	 * server that became master after another one has another replid2; it becomes zeros
-	 * by itself. */
-	[SCRIPT_BEGIN_EPOCH] = "local r = redis.call('GET', KEYS[1])\n"
-			       "if r then\n"
-			       "  local _, run, id2 = string.match(r, '^(%x+) (%S+) (%S+)$')\n"
-			       "  if ARGV[4] == '0' and run == ARGV[1] and (id2 == ARGV[2] "
-			       "or not string.find(ARGV[2], '[^0]')) then\n"
-			       "    return r\n"
-			       "  end\n"
-			       "end\n"
-			       "r = ARGV[3] .. ' ' .. ARGV[1] .. ' ' .. ARGV[2]\n"
-			       "redis.call('SET', KEYS[1], r)\n"
-			       "return r\n",
+	/* epoch; run_id, replid2, the epoch to begin if it has to be, for how many ms no other
+	 * server has answered who begins it, or -1. A server that became master after another
+	 * one has another replid2; it becomes zeros by itself. */
+	[SCRIPT_BEGIN_EPOCH] =
+		"local time = redis.call('TIME')\n"
+		"local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+		"local r = redis.call('GET', KEYS[1])\n"
+		"local _, run, id2, at = string.match(r or '', '^(%x+) (%S+) (%S+) (%d+)$')\n"
+		"local quiet = tonumber(ARGV[4])\n"
+		"if run == ARGV[1] and (id2 == ARGV[2] or not string.find(ARGV[2], '[^0]')) and\n"
+		"    (quiet < 0 or quiet > now - at) then\n"
+		"  return r\n"
+		"end\n"
+		"r = ARGV[3] .. ' ' .. ARGV[1] .. ' ' .. ARGV[2] .. string.format(' %.0f', now)\n"
+		"redis.call('SET', KEYS[1], r)\n"
+		"return r\n",
 
 	/* t, tags, of; tag, digest, version, stored_at, validated_at */
 	[SCRIPT_PUT_TAG] =

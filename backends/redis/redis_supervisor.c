@@ -66,19 +66,24 @@ static void describe(struct redis *redis, const struct redis_identity *identity,
 }
 
 /* When we come from another server, the epoch that others have begun on this one will not
- * do: what we have written there meanwhile, and acknowledged, is not in it, and what they
- * have read since may be older. Sentinels name a new master while some still reach the
- * old one. */
+ * do if we were answered there after that: what we have written and acknowledged is not in
+ * it, and what they have read since may be older. Sentinels name a new master while some
+ * still reach the old one. A server that was restarted had answered nobody meanwhile. */
 static enum status begin_epoch(struct watchman *watchman, const struct redis_identity *identity,
 			       deadline_ms deadline, struct error *error)
 {
 	struct redis *redis = watchman->redis;
 	bool comes_from_another =
 		redis->known_run_id[0] && strcmp(redis->known_run_id, identity->run_id) != 0;
-	enum status status =
-		redis_begin_epoch(&redis->settings, watchman->control, identity, comes_from_another,
-				  deadline, watchman->session.epoch, error);
+	int64_t quiet_ms = -1;
+	enum status status;
 
+	pthread_mutex_lock(&redis->lock);
+	if (comes_from_another)
+		quiet_ms = clock_monotonic_ms() - redis->answered_at;
+	pthread_mutex_unlock(&redis->lock);
+	status = redis_begin_epoch(&redis->settings, watchman->control, identity, quiet_ms,
+				   deadline, watchman->session.epoch, error);
 	if (!status)
 		str_copy(redis->known_run_id, sizeof(redis->known_run_id), identity->run_id);
 	return status;

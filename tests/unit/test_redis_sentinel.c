@@ -173,31 +173,62 @@ static enum status put_version(struct metadata_store *metadata, uint64_t version
 	return metadata_put_tag(metadata, "a", "v1", &entry, NULL);
 }
 
-/* The sentinels have cut themselves off from a master whom we still reach: another process
- * is at the new one already, while we write to the old one. What is acknowledged to us
- * must not be undone when we follow. */
-static void what_is_written_to_a_master_set_aside_is_not_rolled_back(void **state)
+/* The sentinels cut themselves off from a master that we still reach: another process is at
+ * the new one already. */
+static struct redis_stores split(struct world *world)
 {
-	struct world *world = *state;
 	struct redis_stores others;
-	struct tag_entry entry;
-	char *monitor;
 
-	await(works, world, "the master");
 	redis_server_tell(&world->replica, "REPLICAOF NO ONE");
 	others = redis_stores_at(world->replica.address, "bw:");
 	assert_int_equal(put_version(others.metadata, 7), BW_OK);
-	assert_int_equal(put_version(world->stores.metadata, 8), BW_OK);
+	return others;
+}
+
+static void follow(struct world *world)
+{
+	char *monitor = xasprintf("SENTINEL MONITOR main 127.0.0.1 %u 1", world->replica.port);
+
 	redis_server_tell(&world->sentinel, "SENTINEL REMOVE main");
-	monitor = xasprintf("SENTINEL MONITOR main 127.0.0.1 %u 1", world->replica.port);
 	redis_server_tell(&world->sentinel, monitor);
 	free(monitor);
 	await(is_at_replica, world, "the new master");
 	await(works, world, "the new master to be used");
+}
+
+static void free_others(struct redis_stores *others)
+{
+	metadata_store_free(others->metadata);
+	coordination_free(others->coordination);
+}
+
+static void what_was_written_to_a_master_set_aside_is_not_rolled_back(void **state)
+{
+	struct world *world = *state;
+	struct redis_stores others;
+	struct tag_entry entry;
+
+	await(works, world, "the master");
+	others = split(world);
+	assert_int_equal(put_version(world->stores.metadata, 8), BW_OK);
+	follow(world);
 	assert_int_equal(get_tag(world), BW_ABSENT);
 	assert_int_equal(metadata_get_tag(others.metadata, "a", "v1", &entry, NULL), BW_ABSENT);
-	metadata_store_free(others.metadata);
-	coordination_free(others.coordination);
+	free_others(&others);
+}
+
+/* Each replica comes from another server after a restart: what those before it have learnt
+ * is kept. */
+static void who_has_written_nothing_since_goes_on_with_the_others(void **state)
+{
+	struct world *world = *state;
+	struct redis_stores others;
+
+	await(works, world, "the master");
+	others = split(world);
+	follow(world);
+	assert_int_equal(get_tag(world), BW_OK);
+	free_others(&others);
 }
 
 int main(void)
@@ -208,7 +239,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_master_that_was_set_aside_is_left, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
-			what_is_written_to_a_master_set_aside_is_not_rolled_back, setup, teardown),
+			what_was_written_to_a_master_set_aside_is_not_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_has_written_nothing_since_goes_on_with_the_others, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("redis_sentinel", tests, NULL, NULL);
