@@ -63,19 +63,91 @@ static void warn_if_changed(const char *key, bool changed)
 		log_event(LOG_WARNING, "this change needs a restart", LOG_S("key", key));
 }
 
+static bool differ(const char *one, const char *other)
+{
+	return strcmp(one, other) != 0;
+}
+
+static void warn_of_s3(const struct s3_config *old, const struct s3_config *new)
+{
+	warn_if_changed(
+		"storage.s3",
+		differ(old->endpoint, new->endpoint) || differ(old->region, new->region) ||
+			differ(old->bucket, new->bucket) || differ(old->prefix, new->prefix) ||
+			old->path_style != new->path_style || old->signature != new->signature ||
+			differ(old->access_key, new->access_key) ||
+			differ(old->access_key_file, new->access_key_file) ||
+			differ(old->secret_key, new->secret_key) ||
+			differ(old->secret_key_file, new->secret_key_file) ||
+			differ(old->session_token_file, new->session_token_file) ||
+			differ(old->ca_file, new->ca_file) || old->part_size != new->part_size ||
+			old->redirect != new->redirect);
+}
+
+static bool lists_differ(const struct string_list *one, const struct string_list *other)
+{
+	bool equal = one->count == other->count;
+
+	for (size_t i = 0; equal && i < one->count; i++)
+		equal = !differ(one->items[i], other->items[i]);
+	return !equal;
+}
+
+static void warn_of_redis(const struct redis_config *old, const struct redis_config *new)
+{
+	warn_if_changed(
+		"metadata.redis",
+		differ(old->address, new->address) ||
+			lists_differ(&old->sentinels, &new->sentinels) ||
+			differ(old->master, new->master) || differ(old->username, new->username) ||
+			differ(old->password, new->password) ||
+			differ(old->password_file, new->password_file) ||
+			old->database != new->database || old->tls.enabled != new->tls.enabled ||
+			differ(old->tls.ca_file, new->tls.ca_file) ||
+			differ(old->tls.server_name, new->tls.server_name));
+}
+
+static void warn_of_stores(const struct config *old, const struct config *new)
+{
+	if (old->storage.use_s3 != new->storage.use_s3)
+		warn_if_changed("storage.s3", true);
+	else if (new->storage.use_s3)
+		warn_of_s3(&old->storage.s3, &new->storage.s3);
+	else
+		warn_if_changed("storage.filesystem.rootDirectory",
+				differ(old->storage.root_directory, new->storage.root_directory));
+	warn_if_changed("storage.hotCache.directory",
+			differ(old->storage.hot_cache.directory, new->storage.hot_cache.directory));
+	warn_if_changed("storage.hotCache.maxSize",
+			old->storage.hot_cache.max_size != new->storage.hot_cache.max_size);
+	warn_if_changed("storage.maxCacheSize",
+			old->storage.max_cache_size != new->storage.max_cache_size);
+	if (old->metadata.use_redis != new->metadata.use_redis)
+		warn_if_changed("metadata.redis", true);
+	else if (new->metadata.use_redis)
+		warn_of_redis(&old->metadata.redis, &new->metadata.redis);
+	else
+		warn_if_changed("metadata.sqlite.path",
+				differ(old->metadata.sqlite_path, new->metadata.sqlite_path));
+}
+
 /* Against what runs, not what was last read: a change that was taken back needs
- * no restart, and one that was not goes on needing it. */
+ * no restart, and one that was not goes on needing it. A cluster.secret in a file
+ * is read by the cluster itself, and so is what is in files of the stores. */
 static void warn_of_restart_keys(const struct config *old, const struct config *new)
 {
-	warn_if_changed("http.address", strcmp(old->http.address, new->http.address) != 0);
+	warn_if_changed("http.address", differ(old->http.address, new->http.address));
 	warn_if_changed("http.adminAddress",
-			strcmp(old->http.admin_address, new->http.admin_address) != 0);
+			differ(old->http.admin_address, new->http.admin_address));
 	warn_if_changed("http.threads", old->http.threads != new->http.threads);
 	warn_if_changed("uploads.maxAge", old->uploads.max_age_ms != new->uploads.max_age_ms);
-	warn_if_changed("storage.filesystem.rootDirectory",
-			strcmp(old->storage.root_directory, new->storage.root_directory) != 0);
-	warn_if_changed("metadata.sqlite.path",
-			strcmp(old->metadata.sqlite_path, new->metadata.sqlite_path) != 0);
+	warn_of_stores(old, new);
+	warn_if_changed("cluster.advertiseAddress",
+			differ(old->cluster.advertise_address, new->cluster.advertise_address));
+	warn_if_changed("cluster.secretFile",
+			differ(old->cluster.secret_file, new->cluster.secret_file));
+	warn_if_changed("cluster.secret", *old->cluster.secret_file == '\0' &&
+						  differ(old->cluster.secret, new->cluster.secret));
 }
 
 /* One line of the log for each line of the problems. */

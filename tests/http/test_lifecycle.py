@@ -247,6 +247,17 @@ def test_reload_names_what_needs_a_restart_as_long_as_it_does(upstream, image, s
     assert keys_that_need_a_restart(server) == ["http.threads"] * 2
 
 
+def test_reload_names_stores_that_need_a_restart(upstream, image, serve):
+    server = serve(upstream)
+    good = server.document
+    reload(server, merged(good, {"storage": {"maxCacheSize": "1GiB"},
+                                 "metadata": {"sqlite": None, "redis": {"address": "127.0.0.1:1"}}}))
+    assert keys_that_need_a_restart(server) == ["storage.maxCacheSize", "metadata.redis"]
+    reload(server, merged(good, {"storage": {"filesystem": None, "s3": {
+        "endpoint": "http://127.0.0.1:1", "bucket": "b", "accessKey": "a", "secretKey": "s"}}}))
+    assert keys_that_need_a_restart(server)[2:] == ["storage.s3"]
+
+
 def test_reload_does_not_disturb_a_download(upstream, other, big, gate, serve):
     server = serve(upstream, timeouts=PATIENT)
     stream = start_download(server, big)
