@@ -54,6 +54,22 @@ static struct s3_run *run_at(struct s3_reader *reader, uint64_t offset, uint64_t
 	return NULL;
 }
 
+/* Bytes are not there: was the object removed, or has somebody taken them from it? */
+static enum status tell_gone(struct s3_reader *reader, const struct s3_run *run,
+			     struct error *error)
+{
+	struct s3_transport *transport = reader->store->transport;
+	char full[S3_KEY_SIZE];
+	struct s3_head head;
+	enum status status = s3_full_key(reader->store, reader->key, full, error);
+
+	if (!status)
+		status = transport->ops->head(transport, full, &head, error);
+	return status ? status
+		      : error_set(error, BW_CORRUPT, "object %s: its bytes are gone from %s",
+				  reader->key, run->key);
+}
+
 /* Changes in the bucket while we read are told as what they are. */
 static enum status begin_body(struct s3_reader *reader, uint64_t offset, struct error *error)
 {
@@ -70,6 +86,8 @@ static enum status begin_body(struct s3_reader *reader, uint64_t offset, struct 
 	if (status == BW_CONFLICT)
 		return error_set(error, BW_UNAVAILABLE, "object %s was replaced while it was read",
 				 reader->key);
+	if (status == BW_ABSENT)
+		return tell_gone(reader, run, error);
 	if (status)
 		return status;
 	if (head.size != run->size) {
@@ -182,13 +200,16 @@ static struct s3_run *runs_of(struct s3_store *store, const struct s3_record *re
 	return runs;
 }
 
+/* Almost every record came whole with the head that told what it is. */
 static enum status open_record(struct s3_store *store, const char *key, const char *full_key,
-			       const struct s3_head *head, struct object_reader **ret_reader,
-			       struct error *error)
+			       const struct s3_head *head, struct s3_body *body,
+			       struct object_reader **ret_reader, struct error *error)
 {
 	struct object_info info = {head->record_size, head->stored_at};
 	struct s3_record record = {0};
-	enum status status = s3_read_record(store, full_key, &record, error);
+	enum status status = head->size <= OPEN_PIECE
+				     ? s3_read_record_body(body, full_key, &record, error)
+				     : s3_read_record(store, full_key, &record, error);
 
 	if (!status && record.size != head->record_size)
 		status = error_set(error, BW_CORRUPT,
@@ -218,8 +239,9 @@ enum status s3_open(struct object_store *base, const char *key, struct object_re
 	if (status)
 		return status;
 	if (head.is_record) {
+		status = open_record(store, key, full, &head, body, ret_reader, error);
 		body->ops->close(body);
-		return open_record(store, key, full, &head, ret_reader, error);
+		return status;
 	}
 	run = xcalloc(1, sizeof(*run));
 	run->key = xstrdup(full);

@@ -50,9 +50,10 @@ static enum status copy(struct object_reader *reader, uint64_t offset, const str
 		status = object_read(reader, offset, piece, PIECE_BYTES, deadline_in(PIECE_MS),
 				     &length, &why);
 		if (status == BW_OK && length == 0)
-			status = error_set(&why, BW_CORRUPT, "the stored blob ended early");
+			status = error_set(&why, BW_UNREACHABLE, "the stored blob ended early");
 		if (status != BW_OK)
-			status = cannot_tell(error, BW_UNREACHABLE, &why);
+			status = cannot_tell(
+				error, status == BW_CORRUPT ? BW_CORRUPT : BW_UNREACHABLE, &why);
 		else if (!sink->write(sink->context, piece, length))
 			status = error_set(error, BW_CANCELLED, "not wanted any more");
 		offset += length;

@@ -112,7 +112,8 @@ enum status quarantine_blob(struct content *content, const struct digest *digest
 	snprintf(target, sizeof(target), "quarantine/%s/%s",
 		 digest_algorithm_name(digest->algorithm), hex);
 	status = copy(content_objects(content), key, target, info, error);
-	if (status == BW_OK)
+	/* bytes that are gone cannot be kept, and hold up whoever would push them */
+	if (status == BW_OK || status == BW_CORRUPT)
 		status = take_out(content, key, digest, info, error);
 	return status;
 }

@@ -107,10 +107,10 @@ static enum status hash_object(struct scrubbing *scrubbing, struct object_reader
 
 static enum status damaged(struct scrubbing *scrubbing, const char *key,
 			   const struct object_info *info, const struct digest *digest,
-			   struct error *error)
+			   const char *why, struct error *error)
 {
 	struct scrub_finding finding = {
-		.fault = SCRUB_DAMAGED, .key = key, .size = info->size, .detail = ""};
+		.fault = SCRUB_DAMAGED, .key = key, .size = info->size, .detail = why};
 	struct error trouble = {0};
 	enum status status = BW_OK;
 
@@ -118,7 +118,7 @@ static enum status damaged(struct scrubbing *scrubbing, const char *key,
 		status = quarantine_blob(scrubbing->content, digest, info, &trouble);
 		finding.quarantined = status == BW_OK;
 		/* what succeeded may have asked for what is not there */
-		finding.detail = status == BW_OK ? "" : trouble.message;
+		finding.detail = status == BW_OK ? why : trouble.message;
 	}
 	report_blob(scrubbing, digest, &finding);
 	/* somebody pushes it, or it has changed: it is not ours to move just now */
@@ -170,11 +170,13 @@ static enum status scrub_blob(void *context, const char *key, const struct objec
 		*error = trouble;
 	if (status == BW_CANCELLED)
 		return status;
+	if (status == BW_CORRUPT)
+		return damaged(scrubbing, key, &opened, &digest, trouble.message, error);
 	if (status != BW_OK)
 		return unreadable(scrubbing, key, &opened, &digest, &trouble, error);
 	if (digest_equals(&found, &digest))
 		return BW_OK;
-	return damaged(scrubbing, key, &opened, &digest, error);
+	return damaged(scrubbing, key, &opened, &digest, "", error);
 }
 
 /* The index hears of a push when it is complete, so what only the store has is the
