@@ -41,6 +41,7 @@ struct redis_settings {
 	struct redis_host *hosts; /* the server, or the sentinels */
 	size_t host_count;
 	char *master; /* NULL: no sentinels */
+	char *title; /* for messages: what is looked for, as it was configured */
 	char *username;
 	char *password;
 	char *password_file;

@@ -26,7 +26,8 @@ void redis_session_over(struct redis *redis, uint64_t generation, enum redis_sta
 
 static enum status is_down(const struct redis *redis, struct error *error)
 {
-	error_set(error, BW_UNAVAILABLE, "the index is away: %s", redis->problem.message);
+	error_set(error, BW_UNAVAILABLE, "the index (%s) is away: %s", redis->settings.title,
+		  redis->problem.message);
 	if (error)
 		error->retry_after = 1;
 	return BW_UNAVAILABLE;

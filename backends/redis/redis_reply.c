@@ -71,8 +71,10 @@ static const struct {
 	{"ASK", BW_UNSUPPORTED, "it is a node of a Redis Cluster, which is not supported"},
 	{"CROSSSLOT", BW_UNSUPPORTED, "it is a node of a Redis Cluster, which is not supported"},
 	{"CLUSTERDOWN", BW_UNSUPPORTED, "it is a node of a Redis Cluster, which is not supported"},
-	{"NOAUTH", BW_DENIED, "it wants a password"},
-	{"WRONGPASS", BW_DENIED, "the user name or the password is wrong"},
+	{"NOAUTH", BW_DENIED, "it wants a password, metadata.redis.passwordFile"},
+	{"WRONGPASS", BW_DENIED, "metadata.redis.username or the password is wrong"},
+	{"ERR DB index", BW_DENIED, "it has no such database, metadata.redis.database"},
+	{"ERR unknown command 'SENTINEL'", BW_UNSUPPORTED, "it is no sentinel"},
 	{"NOPERM", BW_DENIED, "the user may not run a command that is needed"},
 };
 

@@ -48,8 +48,12 @@ static enum status parse_hosts(struct redis_settings *settings, const struct red
 				    &settings->hosts[i], error);
 		settings->host_count = i + 1;
 	}
-	if (sentinels)
+	if (sentinels) {
 		settings->master = xstrdup(options->master);
+		settings->title = xasprintf("master \"%s\" of the sentinels", options->master);
+	} else {
+		settings->title = xasprintf("Redis at %s", options->address);
+	}
 	return status;
 }
 
@@ -111,6 +115,7 @@ void redis_settings_release(struct redis_settings *settings)
 	free(settings->hosts);
 	free(settings->prefix);
 	free(settings->master);
+	free(settings->title);
 	free(settings->username);
 	if (settings->password)
 		explicit_bzero(settings->password, strlen(settings->password));

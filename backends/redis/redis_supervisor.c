@@ -100,13 +100,15 @@ static enum status begin_on(struct watchman *watchman, struct redis_identity *id
 	if (!status)
 		status = redis_greet(settings, watchman->control, true, deadline, identity, error);
 	if (!status && !identity->is_master)
-		status = error_set(error, BW_UNAVAILABLE, "Redis at %s:%s is a replica",
-				   watchman->session.peer.ip, watchman->session.peer.port);
+		status = error_set(error, BW_UNAVAILABLE, "it is a replica; the master is needed");
 	deadline = deadline_in(settings->command_ms);
 	if (!status)
 		status = redis_scripts_load(watchman->control, deadline, error);
 	if (!status)
 		status = begin_epoch(watchman, identity, deadline, error);
+	if (status && settings->master) /* without sentinels its address is told anyhow */
+		error_prefix(error, "Redis at %s:%s", watchman->session.peer.ip,
+			     watchman->session.peer.port);
 	return status;
 }
 

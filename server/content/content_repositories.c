@@ -71,10 +71,15 @@ enum status content_list_repositories(struct content *content, const char *after
 {
 	enum status status;
 
-	if (!content_is_complete(content))
+	if (!content_is_complete(content)) {
+		/* an index that is away lists nothing either, and reindex would not help */
+		status = metadata_check(content->metadata, error);
+		if (status != BW_OK)
+			return BW_UNAVAILABLE;
 		return error_set(error, BW_UNAVAILABLE,
 				 "the index does not list every repository yet; see "
 				 "\"breakwater reindex\"");
+	}
 	status = metadata_list_repositories(content->metadata, after, limit, fn, context, error);
 	return status == BW_OK ? content_still_complete(content, error) : status;
 }

@@ -385,6 +385,43 @@ static void options_that_make_no_sense_are_refused(void **state)
 	assert_int_not_equal(redis_store_new(&no_file, NULL, NULL, NULL), BW_OK);
 }
 
+/* The server, and the key of the configuration where there is one. */
+static void what_is_wrong_is_named(void **state)
+{
+	struct world *world = *state;
+	const char *address = world->server.address;
+	const struct {
+		struct redis_options options;
+		const char *words[2];
+	} cases[] = {
+		{{.address = address, .database = 999}, {address, "metadata.redis.database"}},
+		{{.address = address, .username = "nobody", .password = "wrong"},
+		 {address, "metadata.redis.username"}},
+		{{.address = "127.0.0.1:1"}, {"127.0.0.1:1", "refused"}},
+		{{.sentinels = &address, .sentinel_count = 1, .master = "main"},
+		 {address, "no sentinel"}},
+		{{.sentinels = (const char *const[]){"127.0.0.1:1"},
+		  .sentinel_count = 1,
+		  .master = "main"},
+		 {"sentinel 127.0.0.1:1", "\"main\""}},
+	};
+
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct world other = {0};
+		struct error error = {0};
+
+		assert_int_equal(redis_store_new(&cases[i].options, &other.metadata,
+						 &other.coordination, NULL),
+				 BW_OK);
+		metadata_check(other.metadata, NULL);
+		assert_int_equal(metadata_check(other.metadata, &error), BW_UNAVAILABLE);
+		for (size_t k = 0; k < array_size(cases[i].words); k++)
+			if (!strstr(error.message, cases[i].words[k]))
+				fail_msg("no %s in: %s", cases[i].words[k], error.message);
+		close_store(&other);
+	}
+}
+
 int main(void)
 {
 #define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -402,6 +439,7 @@ int main(void)
 		STORE_TEST(a_full_server_says_so),
 		STORE_TEST(a_server_that_takes_keys_away_is_warned_of),
 		STORE_TEST(a_password_is_needed_and_read_again),
+		STORE_TEST(what_is_wrong_is_named),
 		cmocka_unit_test(options_that_make_no_sense_are_refused),
 	};
 
