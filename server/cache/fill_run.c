@@ -249,6 +249,9 @@ static void fail(struct fill *fill, const struct error *error)
 	if (error->code == BW_CONFLICT)
 		return;
 	count(fill, status_name(error->code));
+	/* the upstream is asked next, or the client is told so */
+	if (error->code == BW_ABSENT && !fill->origin->upstream)
+		return;
 	log_event(LOG_WARNING,
 		  fill->origin->upstream ? "blob was not fetched"
 					 : "blob was not read from the object store",

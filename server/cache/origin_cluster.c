@@ -141,7 +141,8 @@ static void note_claim(struct cluster_origin *origin, struct claim *claim)
 		metric_inc(M_CLUSTER_TAKEOVERS, NULL);
 }
 
-static void take_over(struct cluster_origin *origin, const struct claim_holder *dead)
+static void take_over(struct cluster_origin *origin, const struct claim_holder *dead,
+		      const struct error *why)
 {
 	struct claim_holder holder;
 	struct claim *claim;
@@ -149,10 +150,13 @@ static void take_over(struct cluster_origin *origin, const struct claim_holder *
 	enum status status = claim_take_over(origin->options.cluster, &origin->options.digest, dead,
 					     &claim, &holder, &error);
 
-	if (status == BW_OK)
+	if (status == BW_OK) {
 		note_claim(origin, claim);
-	else if (status != BW_CONFLICT)
+		log_event(LOG_WARNING, "a blob that another replica was fetching is fetched here",
+			  LOG_S("replica", dead->address), LOG_S("err.message", why->message));
+	} else if (status != BW_CONFLICT) {
 		go_alone(origin, dead->address, &error);
+	}
 }
 
 /* What is to be done after a read from the holder that did not bring the whole. */
@@ -172,11 +176,11 @@ static void judge_holder(struct cluster_origin *origin, const struct claim_holde
 			pause_unless(cancelled, NOT_YET_MS);
 		break;
 	case FOLLOW_GONE:
-		take_over(origin, holder);
+		take_over(origin, holder, why);
 		break;
 	case FOLLOW_BROKEN:
 		if (++origin->breaks >= BREAKS_MAX)
-			take_over(origin, holder);
+			take_over(origin, holder, why);
 		else
 			pause_unless(cancelled, timing->grace_ms);
 		break;
@@ -291,7 +295,10 @@ static enum status claim(struct cluster_origin *origin, struct claim_holder *ret
 	else if (status == BW_CONFLICT && ret_holder->address[0])
 		return BW_CONFLICT;
 	else if (status == BW_CONFLICT)
-		go_alone(origin, "(none that signed)", &(struct error){0});
+		go_alone(origin, "(unknown)",
+			 &(struct error){.message = "its claim is not signed with our "
+						    "cluster.secret, which has to be the same at "
+						    "all replicas"});
 	*ret_alone = !origin->claim;
 	return BW_OK;
 }
