@@ -101,14 +101,14 @@ typedef bool (*upload_list_fn)(void *context, const char *id);
 /* `descriptor` is manifest_entry's `referrer`. */
 typedef bool (*referrer_list_fn)(void *context, const struct digest *digest,
 				 const char *descriptor);
-
 /* A manifest that was last asked for at `used_at`. */
 typedef bool (*idle_list_fn)(void *context, const char *repository, const struct digest *digest,
 			     int64_t used_at);
 
+/* Bytes of stored blobs; see get_usage. */
 struct usage {
-	uint64_t bytes;
-	uint64_t linked_bytes;
+	uint64_t bytes; /* all of them */
+	uint64_t linked_bytes; /* of these, what some repository links */
 };
 
 /* Of what another process has changed, for who keeps copies of rows in memory. Called

@@ -266,19 +266,16 @@ enum status sqlite_list_referrers(struct metadata_store *base, const char *repos
 				  const struct digest *subject, const struct digest *after,
 				  referrer_list_fn fn, void *context, struct error *error);
 
-/* sqlite_use.c: what was last used when, who holds a digest, how much there is */
+/* sqlite_use.c: what was last used when, how much there is */
 enum status sqlite_touch_manifests(struct metadata_store *base, const char *repository,
 				   const struct digest *digests, size_t count, int64_t used_at,
 				   struct error *error);
 enum status sqlite_list_idle_manifests(struct metadata_store *base, int64_t used_before,
 				       unsigned limit, idle_list_fn fn, void *context,
 				       struct error *error);
-enum status sqlite_list_holders_of(struct metadata_store *base, const struct digest *digest,
-				   unsigned limit, repository_list_fn fn, void *context,
-				   struct error *error);
 enum status sqlite_get_usage(struct metadata_store *base, struct usage *ret, struct error *error);
 
-/* sqlite_links.c: what may be read where */
+/* sqlite_links.c: what may be read where, and who has it */
 enum status sqlite_put_listed(struct sqlite_call *call, const char *repository,
 			      const struct listed_content *listed, const struct digest *manifest);
 enum status sqlite_get_listed(struct metadata_store *base, const char *repository,
@@ -293,6 +290,9 @@ enum status sqlite_remove_link(struct metadata_store *base, const char *reposito
 enum status sqlite_list_links_of(struct metadata_store *base, const struct digest *digest,
 				 unsigned limit, repository_list_fn fn, void *context,
 				 struct error *error);
+enum status sqlite_list_holders_of(struct metadata_store *base, const struct digest *digest,
+				   unsigned limit, repository_list_fn fn, void *context,
+				   struct error *error);
 
 /* sqlite_catalog.c: the catalog, and marks */
 enum status sqlite_get_repository(struct metadata_store *base, const char *repository,

@@ -83,19 +83,34 @@ enum status sqlite_remove_link(struct metadata_store *base, const char *reposito
 	return status;
 }
 
-enum status sqlite_list_links_of(struct metadata_store *base, const struct digest *digest,
-				 unsigned limit, repository_list_fn fn, void *context,
-				 struct error *error)
+static enum status list_repositories_of(struct metadata_store *base,
+					enum sqlite_statement statement,
+					const struct digest *digest, unsigned limit,
+					repository_list_fn fn, void *context, struct error *error)
 {
 	struct sqlite_call call;
 	enum status status = sqlite_begin(&call, base, FOR_READING, error);
 
 	if (status)
 		return status;
-	sqlite_use(&call, SQL_LIST_LINKS_OF);
+	sqlite_use(&call, statement);
 	sqlite_bind_digest(&call, 1, digest);
 	sqlite_bind_number(&call, 2, limit);
 	status = sqlite_each_name(&call, fn, context);
 	sqlite_end(&call);
 	return status;
+}
+
+enum status sqlite_list_links_of(struct metadata_store *base, const struct digest *digest,
+				 unsigned limit, repository_list_fn fn, void *context,
+				 struct error *error)
+{
+	return list_repositories_of(base, SQL_LIST_LINKS_OF, digest, limit, fn, context, error);
+}
+
+enum status sqlite_list_holders_of(struct metadata_store *base, const struct digest *digest,
+				   unsigned limit, repository_list_fn fn, void *context,
+				   struct error *error)
+{
+	return list_repositories_of(base, SQL_LIST_HOLDERS_OF, digest, limit, fn, context, error);
 }

@@ -62,23 +62,6 @@ enum status sqlite_list_idle_manifests(struct metadata_store *base, int64_t used
 	return status == BW_ABSENT ? BW_OK : status;
 }
 
-enum status sqlite_list_holders_of(struct metadata_store *base, const struct digest *digest,
-				   unsigned limit, repository_list_fn fn, void *context,
-				   struct error *error)
-{
-	struct sqlite_call call;
-	enum status status = sqlite_begin(&call, base, FOR_READING, error);
-
-	if (status)
-		return status;
-	sqlite_use(&call, SQL_LIST_HOLDERS_OF);
-	sqlite_bind_digest(&call, 1, digest);
-	sqlite_bind_number(&call, 2, limit);
-	status = sqlite_each_name(&call, fn, context);
-	sqlite_end(&call);
-	return status;
-}
-
 enum status sqlite_get_usage(struct metadata_store *base, struct usage *ret, struct error *error)
 {
 	struct sqlite_call call;

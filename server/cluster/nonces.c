@@ -16,13 +16,14 @@ struct used {
 	int64_t until_ms;
 	char nonce[NONCE_LENGTH];
 };
+TAILQ_HEAD(used_list, used);
 
 struct nonces {
 	int64_t keep_ms;
 	size_t max;
 	pthread_mutex_t lock; /* covers what follows; a leaf */
 	struct used *by_nonce;
-	TAILQ_HEAD(, used) in_order; /* oldest first */
+	struct used_list in_order; /* oldest first */
 };
 
 struct nonces *nonces_new(int64_t keep_ms, size_t max)
