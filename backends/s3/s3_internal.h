@@ -49,6 +49,9 @@ enum status s3_read_small(struct s3_store *store, const char *full_key, struct b
 /* The record under a key; BW_ABSENT also when the object there is none. */
 enum status s3_read_record(struct s3_store *store, const char *full_key,
 			   struct s3_record *ret_record, struct error *error);
+/* The same from a body that is open at its first byte, and that ends with it. */
+enum status s3_read_record_body(struct s3_body *body, const char *full_key,
+				struct s3_record *ret_record, struct error *error);
 /* Removes any number of keys of one data folder, markers last (they sort first, and
  * are found by the next who looks when we die in between). */
 enum status s3_remove_names(struct s3_store *store, const char *upload, char *const *names,

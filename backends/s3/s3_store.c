@@ -34,19 +34,14 @@ void s3_data_key(const struct s3_store *store, const char *upload, const char *n
 
 /* ---- small things that the others need ---- */
 
-enum status s3_read_small(struct s3_store *store, const char *full_key, struct buf *target,
-			  struct s3_head *ret_head, struct error *error)
+static enum status read_to_end(struct s3_body *body, const char *full_key, struct buf *target,
+			       struct error *error)
 {
 	deadline_ms deadline = deadline_in(OBJECT_GET_TIMEOUT_MS);
-	struct s3_get get = {.key = full_key};
-	struct s3_body *body = NULL;
+	enum status status;
 	char piece[8192];
 	size_t got = 0;
-	enum status status =
-		store->transport->ops->get(store->transport, &get, ret_head, &body, error);
 
-	if (status)
-		return status;
 	do {
 		status = body->ops->read(body, piece, sizeof(piece), deadline, &got, error);
 		if (!status)
@@ -55,27 +50,55 @@ enum status s3_read_small(struct s3_store *store, const char *full_key, struct b
 	if (!status && target->overflow)
 		status = error_set(error, BW_TOO_LARGE, "%s has more than %zu bytes", full_key,
 				   target->max);
+	return status;
+}
+
+enum status s3_read_small(struct s3_store *store, const char *full_key, struct buf *target,
+			  struct s3_head *ret_head, struct error *error)
+{
+	struct s3_get get = {.key = full_key};
+	struct s3_body *body = NULL;
+	enum status status =
+		store->transport->ops->get(store->transport, &get, ret_head, &body, error);
+
+	if (status)
+		return status;
+	status = read_to_end(body, full_key, target, error);
 	body->ops->close(body);
 	return status;
 }
 
-enum status s3_read_record(struct s3_store *store, const char *full_key,
-			   struct s3_record *ret_record, struct error *error)
+enum status s3_read_record_body(struct s3_body *body, const char *full_key,
+				struct s3_record *ret_record, struct error *error)
 {
 	struct buf text = BUF_INIT(S3_RECORD_MAX);
-	struct s3_head head;
-	enum status status = store->transport->ops->head(store->transport, full_key, &head, error);
+	enum status status = read_to_end(body, full_key, &text, error);
 
-	if (!status && !head.is_record)
-		status = error_set(error, BW_ABSENT, "%s is no record", full_key);
-	if (!status)
-		status = s3_read_small(store, full_key, &text, &head, error);
 	if (!status) {
 		status = s3_record_parse(buf_string(&text), text.length, ret_record, error);
 		if (status)
 			error_prefix(error, "%s", full_key);
 	}
 	buf_release(&text);
+	return status;
+}
+
+enum status s3_read_record(struct s3_store *store, const char *full_key,
+			   struct s3_record *ret_record, struct error *error)
+{
+	struct s3_get get = {.key = full_key};
+	struct s3_body *body = NULL;
+	struct s3_head head;
+	enum status status = store->transport->ops->head(store->transport, full_key, &head, error);
+
+	if (!status && !head.is_record)
+		status = error_set(error, BW_ABSENT, "%s is no record", full_key);
+	if (!status)
+		status = store->transport->ops->get(store->transport, &get, &head, &body, error);
+	if (status)
+		return status;
+	status = s3_read_record_body(body, full_key, ret_record, error);
+	body->ops->close(body);
 	return status;
 }
 

@@ -339,6 +339,20 @@ static enum status discard(struct bucket *bucket)
 	return object_parts_discard(bucket->store, UPLOAD, NULL);
 }
 
+/* ---- what reading costs ---- */
+
+static void a_record_is_read_with_one_request_and_each_extent_with_one(void **state)
+{
+	struct bucket *bucket = uploaded();
+
+	(void)state;
+	assert_int_equal(commit(bucket), BW_OK);
+	bucket->requests = 0;
+	assert_true(is_whole(bucket, KEY));
+	assert_int_equal(bucket->requests, 3);
+	object_store_free(bucket->store);
+}
+
 /* ---- failures at each request ---- */
 
 static void no_failure_of_a_commit_loses_what_was_acknowledged(void **state)
@@ -464,6 +478,7 @@ static void no_two_objects_share_their_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_record_is_read_with_one_request_and_each_extent_with_one),
 		cmocka_unit_test(no_failure_of_a_commit_loses_what_was_acknowledged),
 		cmocka_unit_test(no_failure_of_a_discard_loses_what_was_acknowledged),
 		cmocka_unit_test(a_discard_at_any_time_leaves_what_a_commit_acknowledges),
