@@ -19,8 +19,9 @@ demo: build ## watch an upstream's outage being survived, without a network
 	packaging/install-packages demo
 	demo/run
 
-bench: build ## measure against docker-registry and nginx
+bench: build ## measure against docker-registry, distribution and nginx
 	packaging/install-packages bench
+	benchmarks/install-peers
 	benchmarks/run
 
 format: ## put every C file into the project's format

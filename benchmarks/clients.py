@@ -81,23 +81,61 @@ def ask(connection, method, path, body=b"", headers=None):
     return response
 
 
+OCTETS = {"Content-Type": "application/octet-stream"}
+
+
+def place_of(server, response):
+    """Where an upload goes on; some say it with their address, some without."""
+    location = response.headers["Location"]
+    return location.partition(f":{server.port}")[2] or location
+
+
+def finish(connection, path, digest, content=b""):
+    ask(connection, "PUT", f"{path}{'&' if '?' in path else '?'}digest={digest}", content, OCTETS)
+
+
 def push_blob(server, connection, name, digest, content):
     """POST, then all of it in one PUT, as most clients do."""
-    location = ask(connection, "POST", f"/v2/{name}/blobs/uploads/").headers["Location"]
-    path = location.partition(f":{server.port}")[2] or location
-    ask(connection, "PUT", f"{path}{'&' if '?' in path else '?'}digest={digest}", content,
-        {"Content-Type": "application/octet-stream"})
+    path = place_of(server, ask(connection, "POST", f"/v2/{name}/blobs/uploads/"))
+    finish(connection, path, digest, content)
 
 
-def push_blobs(server, name, blobs):
+def push_streamed(server, connection, name, digest, content):
+    """POST, all of it in one PATCH, and a PUT that tells the digest, as Docker does."""
+    path = place_of(server, ask(connection, "POST", f"/v2/{name}/blobs/uploads/"))
+    path = place_of(server, ask(connection, "PATCH", path, content, OCTETS))
+    finish(connection, path, digest)
+
+
+def push_blobs(server, name, blobs, push=push_blob):
     """Seconds until the last of them was acknowledged, one after the other."""
     connection = connect(server)
     began = time.perf_counter()
     for digest, content in blobs:
-        push_blob(server, connection, name, digest, content)
+        push(server, connection, name, digest, content)
     elapsed = time.perf_counter() - began
     connection.close()
     return elapsed
+
+
+def pull_blobs(server, name, blobs):
+    """Seconds until the last byte of the last of them, one after the other."""
+    connection = connect(server)
+    began = time.perf_counter()
+    for digest, _ in blobs:
+        drain(start(connection, server.path(f"{name}/blobs/{digest}")))
+    elapsed = time.perf_counter() - began
+    connection.close()
+    return elapsed
+
+
+def at_once(tasks):
+    """Seconds until the last of them has ended."""
+    began = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(len(tasks)) as pool:
+        for running in [pool.submit(task) for task in tasks]:
+            running.result()
+    return time.perf_counter() - began
 
 
 def push_images(server, images):

@@ -33,6 +33,10 @@ class Image:
         return next(digest for digest, content in self.blobs.items() if len(content) == size)
 
     @property
+    def manifest_digest(self):
+        return digest_of(self.manifest)
+
+    @property
     def size(self):
         return sum(map(len, self.blobs.values()))
 
@@ -66,7 +70,7 @@ def publish(folder, image):
     for kind in ("manifests", "blobs"):
         (base / kind).mkdir(parents=True, exist_ok=True)
     (folder / "v2/index.html").touch()
-    for reference in (image.tag, digest_of(image.manifest)):
+    for reference in (image.tag, image.manifest_digest):
         (base / "manifests" / reference).write_bytes(image.manifest)
     for digest, content in image.blobs.items():
         (base / "blobs" / digest).write_bytes(content)
