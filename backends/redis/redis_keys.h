@@ -51,9 +51,12 @@
  * Steps that are not one, because their keys are of two hash tags, in the order in
  * which they are done, and why dying in between is harmless:
  *
- *   a manifest or link, then `h` and `k` of what it lists
+ *   a manifest, then `h` of what it lists
  *                      a holder that is missing: the eviction may take a cached blob
- *                      too early; a link that is missing: a mount becomes an upload
+ *                      too early. Nobody pushes what a manifest alone lists
+ *   `h`, a link, `h` again and `k`
+ *                      a holder that is none: a blob is evicted later; a link that is
+ *                      missing in `k`: a mount becomes an upload
  *   a removal, then `h` and `k`, then a look whether it came back meanwhile, and if so
  *   h and k again      a holder that is none: a blob is evicted later. Whoever puts it
  *                      back adds to h and k after that, so one of the two sees to it
