@@ -141,7 +141,8 @@ struct object_store_ops {
 	/* Frees whatever parts the upload has. None is BW_OK. */
 	enum status (*parts_discard)(struct object_store *store, const char *upload,
 				     struct error *error);
-	/* Which uploads have parts? `fn` must not call the store. */
+	/* Which uploads have parts? `fn` must not call the store. What writers left that
+	 * died a day ago or earlier, and nobody can name, may be freed on the way. */
 	enum status (*parts_list)(struct object_store *store, part_list_fn fn, void *context,
 				  struct error *error);
 

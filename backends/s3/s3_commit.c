@@ -16,8 +16,8 @@
  * still come, which it may for as long as c3's deadlines, far less than COMMIT_MAX_MS
  * on the store's own clock (both times are Last-Modified). If c2 saw -discard, the
  * commit fails before anything is visible, and discards in its turn, as d3 may have left
- * everything to it. Each attempt has a marker of its own, so
- * that one which fails takes back its own only.
+ * everything to it. Each attempt has a marker of its own, so that one which fails takes
+ * back its own only.
  *
  * No two objects share parts, or removing one of them would take the other's: of two
  * commits for two keys (a blob's digests by two algorithms), each had its c1 before its

@@ -44,6 +44,8 @@ struct cache {
 	_Atomic bool stopping; /* background work that has not begun need not */
 };
 
+/* --- cache.c --- */
+
 /* The longest key of the in-memory maps, with NUL. */
 #define CACHE_KEY_SIZE (HOST_MAX + 1 + REPOSITORY_MAX + 1 + DIGEST_TEXT_SIZE + 16)
 
@@ -72,6 +74,8 @@ struct held_source {
 void held_source_init(struct held_source *held, const struct cache_source *source);
 void held_source_release(struct held_source *held);
 
+/* --- stored_blob.c --- */
+
 /* Bytes that are stored, whoever may have them: from the hot cache or from the store.
  * `listed_size` (or NULL) as content_open_blob has it.
  * BW_ABSENT: not stored; everything else: could not tell. */
@@ -87,18 +91,12 @@ enum status cache_serve_stored(struct cache *cache, const struct digest *digest,
 enum status cache_stat_stored(struct cache *cache, const struct digest *digest, uint64_t *ret_size,
 			      struct error *error);
 
+/* --- prefetch.c --- */
+
 /* Starts fetching the blobs that an image manifest lists and that are not
  * stored, in the background; at most once a minute for a view. */
 void prefetch_blobs(struct cache *cache, const struct cache_source *source,
 		    struct manifest_view *view);
-
-/*
- * What was deleted must not come back from memory: a request that read the stores
- * before the deletion may reach the maps after it. So whoever is going to put
- * something into a map takes the moment before he reads it, and what is older than
- * the last forgetting is not kept.
- */
-uint64_t cache_moment(struct cache *cache);
 
 /* --- copies.c --- */
 /* How long a copy is good for of which nobody would tell us that it changed. */
@@ -118,6 +116,16 @@ void uses_free(struct uses *uses); /* after the background work ended */
 /* The manifest was just asked for. */
 void cache_note_use(struct cache *cache, const struct cache_source *source,
 		    struct manifest_view *view);
+
+/* --- manifest_store.c: the maps in memory, and the stores behind them --- */
+
+/*
+ * What was deleted must not come back from memory: a request that read the stores
+ * before the deletion may reach the maps after it. So whoever is going to put
+ * something into a map takes the moment before he reads it, and what is older than
+ * the last forgetting is not kept.
+ */
+uint64_t cache_moment(struct cache *cache);
 
 /* A digest's manifest from memory or the stores. BW_ABSENT: not stored here;
  * everything else: the stores could not tell. */

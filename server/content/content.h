@@ -31,13 +31,12 @@
  *
  * Two writers of one tag: each write carries a version from content_next_version(),
  * which is higher than any that a write carried whose end was known when it was asked
- * for, in any process (content_versions.c). Every version
- * is an object of its own, so a stalled older write lands beside the newer one
- * and loses to it by its name; the index refuses the lower version; a repair
- * puts the version it found and so loses to any newer write as well. Removing a
- * tag writes a newer version that says "removed", which the index does not
- * remember: after each put into the index the store is looked at once more
- * (content_tags.c).
+ * for, in any process (content_versions.c). Every version is an object of its own, so
+ * a stalled older write lands beside the newer one and loses to it by its name; the
+ * index refuses the lower version; a repair puts the version it found and so loses to
+ * any newer write as well. Removing a tag writes a newer version that says "removed",
+ * which the index does not remember: after each put into the index the store is looked
+ * at once more (content_tags.c).
  *
  * What a request costs however much is stored: the index is asked by key. Where it
  * does not know, the object store is, by key or by a listing that begins where the thing
@@ -66,10 +65,9 @@ void content_free(struct content *content);
 struct object_store *content_objects(struct content *content);
 struct metadata_store *content_metadata(struct content *content);
 
-/* Does the index list all there is? Not after it was lost, until
- * it was rebuilt (server/maintenance). Until
- * then lists of tags and referrers are read from the object store, and the
- * catalog is BW_UNAVAILABLE. */
+/* Does the index list all there is? Not after it was lost, until it was rebuilt
+ * (server/maintenance). Until then lists of tags and referrers are read from the
+ * object store, and the catalog is BW_UNAVAILABLE. */
 bool content_is_complete(struct content *content);
 /* Around reading all of the object store into it, or finding that there is nothing:
  * from the end on it is complete, unless it was lost in between. */
