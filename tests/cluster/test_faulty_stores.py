@@ -26,8 +26,8 @@ S3_FAULTS = {
     "slow-down": [("status", {"status": 503, "code": "SlowDown", "rate": RATE})],
     "truncated": [("truncate", {"method": "GET", "rate": RATE})],
     "resets": [("reset", {"rate": RATE}), ("reset-after", {"rate": RATE})],
-    "swallowed": [("swallow", {"method": "POST", "match": "uploadId=", "rate": 0.3})],
-    "errors-that-say-200": [("error-200", {"method": "POST", "match": "uploadId=", "rate": 0.3})],
+    "swallowed": [("swallow", {"method": "POST", "match": "uploadId=", "rate": 0.5})],
+    "errors-that-say-200": [("error-200", {"method": "POST", "match": "uploadId=", "rate": 0.5})],
     "all-at-once": [("latency", {"seconds": 0.3, "rate": 0.1}), ("status", {"rate": 0.02}),
                     ("status", {"status": 503, "code": "SlowDown", "rate": 0.02}),
                     ("truncate", {"method": "GET", "rate": 0.02}), ("reset", {"rate": 0.02}),
@@ -41,7 +41,9 @@ REDIS_FAULTS = {
 }
 # Small parts, so that images have uploads of several of them.
 PARTS = {"partSize": "5MiB"}
-LAYERS = ((30_000,), (2_000, 150_000), (12_000_000,), (0, 1_000))
+LAYERS = ((12_000_000,), (30_000,), (2_000, 150_000), (0, 1_000), (500_000,), (40_000,))
+
+LARGE = ((6_000_000,), (12_000_000, 1_000))
 
 
 def lay(proxy, faults):
@@ -49,7 +51,7 @@ def lay(proxy, faults):
         proxy.fail(kind, **more)
 
 
-def work_beside(cluster, upstream, promises, proxy, faults):
+def work_beside(cluster, upstream, promises, proxy, faults, layers=LAYERS):
     """Some of everything for a while. The pushers and the pullers."""
     pushes, cached = [], []
     for number in range(4):
@@ -61,17 +63,17 @@ def work_beside(cluster, upstream, promises, proxy, faults):
         cached.append(("team/app", str(number), upstream.add("team/app", str(number), image)))
     lay(proxy, faults)
     end = time.monotonic() + SECONDS
-    with pushing(cluster, promises, layers=LAYERS) as pushers, \
+    with pushing(cluster, promises, layers=layers) as pushers, \
             pulling(cluster.replicas, pushes) as pullers, \
             pulling(cluster.replicas, cached, NAME) as others:
-        within(SECONDS + 30, lambda: time.monotonic() > end and any(pusher.pushed for pusher in pushers),
+        within(SECONDS + 30, lambda: time.monotonic() > end and proxy.faults_done() > 0
+               and any(pusher.pushed for pusher in pushers),
                lambda: f"nothing is pushed: {[pusher.refused[-3:] for pusher in pushers]}")
     print(f"{sum(pusher.pushed for pusher in pushers)} pushed,"
           f" {sum(len(pusher.refused) for pusher in pushers)} refused,"
           f" {sum(puller.done for puller in pullers + others)} pulled,"
           f" {sum(len(puller.failures) for puller in pullers + others)} not,"
           f" {proxy.faults_done()} faults")
-    assert proxy.faults_done() > 0
     return pushers, pullers + others
 
 
@@ -107,7 +109,8 @@ def assert_polite(pushers, pullers):
 def test_s3(stores, upstream, run_cluster, promises, proxy_of, fault):
     proxy = proxy_of(stores.minio)
     cluster = run_cluster(upstream, s3={"endpoint": proxy.endpoint, **PARTS})
-    pushers, pullers = work_beside(cluster, upstream, promises, proxy, S3_FAULTS[fault])
+    layers = LARGE if fault in ("swallowed", "errors-that-say-200") else LAYERS
+    pushers, pullers = work_beside(cluster, upstream, promises, proxy, S3_FAULTS[fault], layers)
     assert_polite(pushers, pullers)
     assert_well_again(cluster, upstream, promises, proxy)
 

@@ -90,6 +90,19 @@ class Promises:
             for (name, digest), image in manifests.items():
                 response = reader.client.get(f"/v2/{name}/manifests/{digest}")
                 assert (response.status, response.body) == (200, image.body), (where, name, digest, response)
+        self._read_tags(replica, tags)
+
+    def check_tags(self, replicas):
+        """No tag is another one than was promised last."""
+        with self._lock:
+            tags = dict(self.tags)
+        for replica in replicas:
+            self._read_tags(replica, tags)
+
+    @staticmethod
+    def _read_tags(replica, tags):
+        where = replica.folder.name
+        with contextlib.closing(Repository(replica, "")) as reader:
             for (name, tag), state in tags.items():
                 since = state.sure
                 response = reader.client.get(f"/v2/{name}/manifests/{tag}")
@@ -99,9 +112,9 @@ class Promises:
 
 
 class Pusher:
-    """Pushes image after image to a repository of its own, and moves its tags."""
+    """Pushes image after image to a repository of its own. Each tag is moved once, and
+    has to stay there from then on."""
 
-    TAGS = ("latest", "edge", "1.0")
     LAYERS = ((30_000,), (2_000, 150_000), (500_000,), (0, 1_000))
 
     def __init__(self, server, promises, name, seed=0, layers=LAYERS):
@@ -120,7 +133,7 @@ class Pusher:
         with contextlib.closing(Repository(self.server, self.name)) as repository:
             begun = time.monotonic()
             try:
-                response = self.promises.push(repository, image, self.TAGS[number % len(self.TAGS)])
+                response = self.promises.push(repository, image, f"v{number // 2}")
             except BROKEN:
                 self.broken += 1
                 return False
