@@ -17,7 +17,7 @@
 
 #define SHORTEST_ROUND_MS 1000
 #define LONGEST_ROUND_MS 600000 /* ten minutes */
-#define REBUILD_AGAIN_MS 60000 /* after a failure */
+#define REBUILD_AGAIN_MS 60000 /* after failures; after the first sooner, see pause_ms */
 #define REBUILD_TOLD_MS 10000 /* how far it is */
 #define REBUILD_LOOK_MS 5000 /* is a shared index still complete? */
 #define REBUILD_TURN_MS 30000 /* may hang for so long before another one begins */
@@ -216,21 +216,33 @@ static enum status complete_index_in_turn(struct background *background, struct 
 	return status;
 }
 
+/* A store that was away for a moment holds up no lists for a minute; one that fails after
+ * hours of reading is not read again at once. */
+static int64_t pause_ms(unsigned failures)
+{
+	int64_t pause = REBUILD_LOOK_MS;
+
+	for (unsigned i = 1; i < failures && pause < REBUILD_AGAIN_MS; i++)
+		pause *= 2;
+	return pause < REBUILD_AGAIN_MS ? pause : REBUILD_AGAIN_MS;
+}
+
 /* One that others share may have to be rebuilt at any time. */
 static void *rebuilder(void *argument)
 {
 	struct background *background = argument;
 	bool shared = metadata_is_shared(content_metadata(background->content));
 	enum status status = BW_OK;
+	unsigned failures = 0;
 
 	do {
 		struct error error = {0};
 		enum status before = status;
 
 		status = complete_index_in_turn(background, &error);
+		failures = status == BW_OK ? 0 : failures + 1;
 		tell(status, before, "the index cannot be rebuilt now; it is tried again", &error);
-	} while ((status != BW_OK || shared) &&
-		 wait_for(background, status != BW_OK ? REBUILD_AGAIN_MS : REBUILD_LOOK_MS));
+	} while ((status != BW_OK || shared) && wait_for(background, pause_ms(failures)));
 	return NULL;
 }
 

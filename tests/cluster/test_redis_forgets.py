@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fakes import images
-from harness.cluster import within
+from harness.cluster import outage, within
 from harness.load import failures_of, pulling
 from harness.promises import pushing
 from harness.push import Repository
@@ -61,6 +61,7 @@ def test_restarts_under_load(stores, run_cluster, promises, tmp_path, how):
             if how == "older":
                 stores.redis.restore(snapshot)
             stores.redis.start()
+            promises.check_tags(cluster.replicas)
     assert failures_of(pullers) == []
     assert_refused_politely(pushers)
 
@@ -132,3 +133,15 @@ def test_lists_are_whole_after_a_flush(stores, run_cluster, promises):
     first = cluster.everywhere(lists)
     assert all(found in (None, whole) for found in first), first
     within(10, lambda: cluster.everywhere(lists) == [whole] * 3, lambda: f"{cluster.everywhere(lists)}")
+
+
+def test_lists_are_whole_soon_after_an_outage(stores, run_cluster, promises):
+    """A rebuild that could not begin while Redis was away is not waited for for a minute."""
+    cluster = run_cluster()
+    push_some(cluster, promises, 2)
+    with outage(stores.redis):
+        for replica in cluster.replicas:
+            replica.wait_until(lambda replica=replica: "the index cannot be rebuilt now" in replica.stderr())
+    within(20, lambda: all(response.status == 200
+                           for response in cluster.everywhere(lambda replica: replica.get("/v2/_catalog"))),
+           "no catalog")
