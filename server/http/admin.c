@@ -100,8 +100,6 @@ static void handle_readyz(struct admin *admin, struct exchange *exchange)
 {
 	static const char *const words[] = {
 		[READY] = "ready", [DEGRADED] = "degraded", [UNREADY] = "unready"};
-	static const char *const names[STORE_ROLES] = {
-		[STORE_OBJECTS] = "objects", [STORE_INDEX] = "index"};
 	enum server_phase phase = atomic_load(admin->phase);
 	struct buf members = BUF_INIT(READY_MAX);
 	struct health_report report;
@@ -113,7 +111,7 @@ static void handle_readyz(struct admin *admin, struct exchange *exchange)
 	health_get(admin->health, &report);
 	append_member(&members, "status", words[report.readiness]);
 	for (size_t i = 0; i < STORE_ROLES; i++)
-		append_member(&members, names[i],
+		append_member(&members, store_role_name((enum store_role)i),
 			      report.stores[i].up ? "ok" : report.stores[i].reason);
 	respond_ready(exchange, report.readiness == UNREADY ? 503 : 200, &members);
 }

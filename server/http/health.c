@@ -9,7 +9,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static const char *const role_names[STORE_ROLES] = {"objects", "index"};
+const char *store_role_name(enum store_role role)
+{
+	return role == STORE_OBJECTS ? "objects" : "index";
+}
 
 struct prober {
 	struct health *health;
@@ -39,10 +42,10 @@ static void tell_turn(enum store_role role, bool was_up, enum status status,
 		      const struct error *error)
 {
 	if (was_up && status != BW_OK)
-		log_event(LOG_ERROR, "store away", LOG_S("store", role_names[role]),
+		log_event(LOG_ERROR, "store away", LOG_S("store", store_role_name(role)),
 			  LOG_S("err.message", error->message));
 	else if (!was_up && status == BW_OK)
-		log_event(LOG_INFO, "store back", LOG_S("store", role_names[role]));
+		log_event(LOG_INFO, "store back", LOG_S("store", store_role_name(role)));
 }
 
 static void begin_check(struct prober *prober)
@@ -185,7 +188,7 @@ static void report_store(struct prober *prober, struct health_report *report)
 		str_copy(report->stores[prober->role].reason,
 			 sizeof(report->stores[prober->role].reason),
 			 error.message[0] ? error.message : status_name(status));
-	metric_set(M_STORE_UP, status == BW_OK, role_names[prober->role]);
+	metric_set(M_STORE_UP, status == BW_OK, store_role_name(prober->role));
 }
 
 void health_get(struct health *health, struct health_report *ret_report)

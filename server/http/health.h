@@ -23,6 +23,8 @@
 #include <stdint.h>
 
 enum store_role { STORE_OBJECTS, STORE_INDEX, STORE_ROLES };
+/* In answers, in the log and as the metric's label. */
+const char *store_role_name(enum store_role role);
 
 enum readiness { READY, DEGRADED, UNREADY };
 
