@@ -194,7 +194,8 @@ def run_fuzz_target(source, options):
 
 
 SUITES = {"lint": lint, "unit": unit, "properties": properties, "concurrency": concurrency,
-          "http": http, "http-asan": http_asan, "cluster": cluster, "conformance": conformance, "e2e": e2e, "fuzz": fuzz}
+          "http": http, "http-asan": http_asan, "cluster": cluster, "conformance": conformance,
+          "e2e": e2e, "fuzz": fuzz}
 
 
 def run_suite(name, options):
