@@ -6,13 +6,13 @@
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/base/str.h"
+#include "server/config/config.h"
 #include "server/upstream/upstream.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECRET_MIN 16
 #define NONCES_MAX ((size_t)64 << 10)
 #define IDLE_TRANSFERS 16
 
@@ -62,10 +62,10 @@ static enum status check_address(const char *address, struct error *error)
 
 static enum status check_secret(const char *secret, struct error *error)
 {
-	if (strlen(secret) >= SECRET_MIN)
+	if (strlen(secret) >= CLUSTER_SECRET_MIN)
 		return BW_OK;
 	return error_set(error, BW_INVALID, "the cluster's secret has less than %d bytes",
-			 SECRET_MIN);
+			 CLUSTER_SECRET_MIN);
 }
 
 static enum status read_secret(const char *path, char **ret_secret, struct error *error)

@@ -11,7 +11,6 @@
 #define DEFAULT_HOT_DIRECTORY "./data/hot"
 
 /* Shorter ones can be guessed by whoever sees one request that they sign. */
-#define SECRET_MIN 16
 
 /* A section with something in it: what stands there commented out is not. */
 static bool is_given(const struct node *section)
@@ -179,13 +178,13 @@ static void read_secret(struct config *config, const struct node *cluster,
 		free(config->cluster.secret);
 		config->cluster.secret = secret;
 	}
-	if (*config->cluster.secret && strlen(config->cluster.secret) < SECRET_MIN)
+	if (*config->cluster.secret && strlen(config->cluster.secret) < CLUSTER_SECRET_MIN)
 		problems_add(problems,
 			     node_member_mark(cluster, *config->cluster.secret_file ? "secretFile"
 										    : "secret"),
 			     "cluster: the secret has fewer than %d bytes; make one with "
 			     "`openssl rand -hex 32`",
-			     SECRET_MIN);
+			     CLUSTER_SECRET_MIN);
 }
 
 static void check_cluster(struct config *config, const struct node *cluster,

@@ -28,6 +28,8 @@
 
 struct buf;
 
+#define CLUSTER_SECRET_MIN 16 /* bytes */
+
 /* A list of strings; `items` and each item owned by the configuration. */
 struct string_list {
 	char **items;
