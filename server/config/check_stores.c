@@ -10,8 +10,6 @@
 
 #define DEFAULT_HOT_DIRECTORY "./data/hot"
 
-/* Shorter ones can be guessed by whoever sees one request that they sign. */
-
 /* A section with something in it: what stands there commented out is not. */
 static bool is_given(const struct node *section)
 {

@@ -28,7 +28,9 @@
 
 struct buf;
 
-#define CLUSTER_SECRET_MIN 16 /* bytes */
+/* Bytes of cluster.secret. Shorter ones can be guessed by whoever sees one request that
+ * they sign. */
+#define CLUSTER_SECRET_MIN 16
 
 /* A list of strings; `items` and each item owned by the configuration. */
 struct string_list {
