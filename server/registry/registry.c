@@ -15,8 +15,7 @@
 /* Takes over the reference to `set`. */
 static void install(struct registry *registry, struct config *config, struct upstream_set *set)
 {
-	/* a registry that only takes pushes, in a test, has no cache */
-	struct cluster *cluster = registry->cache ? cache_cluster(registry->cache) : NULL;
+	struct cluster *cluster = cache_cluster(registry->cache);
 	const char *name = config->proxy.default_upstream;
 	struct upstream_set *old;
 

@@ -8,13 +8,21 @@
 
 #include "backends/mem/mem_metadata_store.h"
 #include "backends/mem/mem_object_store.h"
+#include "server/base/str.h"
+#include "server/cache/pull_through.h"
 #include "server/content/content.h"
 #include "server/registry/push.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static struct {
 	struct object_store *objects;
 	struct metadata_store *metadata;
 	struct content *contents[2];
+	struct cache *caches[2];
+	char spools[2][sizeof("/tmp/breakwater-spool-XXXXXX")];
 	struct registry *registries[2];
 	struct config config;
 	struct target target;
@@ -27,11 +35,28 @@ static void uploads_end(void)
 	target_release(&uploads.target);
 	for (size_t i = 0; i < 2; i++) {
 		registry_free(uploads.registries[i]);
+		cache_free(uploads.caches[i]);
 		content_free(uploads.contents[i]);
+		rmdir(uploads.spools[i]);
 	}
 	object_store_free(uploads.objects);
 	metadata_store_free(uploads.metadata);
 	uploads.objects = NULL;
+}
+
+static struct cache *upload_cache_new(struct content *content,
+				      char spool[sizeof(uploads.spools[0])])
+{
+	struct cache_options options = {.content = content, .spool_directory = spool};
+	struct cache *cache;
+	struct error error = {0};
+
+	str_copy(spool, sizeof(uploads.spools[0]), "/tmp/breakwater-spool-XXXXXX");
+	if (!mkdtemp(spool) || cache_new(&options, &cache, &error) != BW_OK) {
+		fprintf(stderr, "no cache: %s\n", error.message);
+		exit(1);
+	}
+	return cache;
 }
 
 static void run_upload_world(const struct argument *a)
@@ -45,7 +70,9 @@ static void run_upload_world(const struct argument *a)
 	uploads.metadata = mem_metadata_store_new();
 	for (size_t i = 0; i < 2; i++) {
 		uploads.contents[i] = content_new(uploads.objects, uploads.metadata);
-		uploads.registries[i] = registry_new(uploads.contents[i], NULL, &uploads.config);
+		uploads.caches[i] = upload_cache_new(uploads.contents[i], uploads.spools[i]);
+		uploads.registries[i] =
+			registry_new(uploads.contents[i], uploads.caches[i], &uploads.config);
 	}
 	print_bool(registry_resolve_push(uploads.registries[0], "team/app", NULL, NULL,
 					 &uploads.target, &failure));
