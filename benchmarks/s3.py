@@ -9,7 +9,7 @@ import time
 import clients
 import shared
 from images import KB, MB, distinct_blobs, make_image, publish
-from measure import CLIENT_CORE, SERVER_CORE, compare, median, medians, table
+from measure import CLIENT_CORE, SERVER_CORE, compare, median, medians, table, touch_memory
 
 GB = 1 << 30
 NAME = "bench/s3"
@@ -47,13 +47,17 @@ def ratio(value, reference):
 # ---- pushes and pulls -------------------------------------------------------
 
 
-def metered(stores, task, size):
-    """One task: MB/s, and what it cost MinIO for each byte and each request of ours."""
-    before = stores.minio.count()
+def metered(run, stores, server, size, task):
+    """One task over `size` bytes: MB/s, the server's CPU, requests to MinIO and bytes there
+    for each of ours; and which requests."""
+    touch_memory(run, size)
+    before, cpu = stores.minio.count(), server.cpu_seconds()
     seconds = task()
+    cpu = server.cpu_seconds() - cpu
     cost = shared.spent(before, stores.minio.count())
-    return {"MB/s": size / 1e6 / seconds, "in": cost["in"] / size, "out": cost["out"] / size,
-            "disk": cost["disk"] / size, "requests": sum(cost["requests"].values())}, cost
+    return {"MB/s": size / 1e6 / seconds, "cpu_per_GB": cpu * 1e9 / size,
+            "requests": sum(cost["requests"].values()),
+            **{key: cost[key] / size for key in ("in", "out", "disk")}}, cost["requests"]
 
 
 def one_load(run, push, size, count, rounds):
@@ -65,12 +69,12 @@ def one_load(run, push, size, count, rounds):
         for _ in range(min(run.rounds, rounds)):
             for server in servers:
                 blobs = distinct_blobs(size, count)
-                sample, cost = metered(
-                    stores, lambda: clients.push_blobs(server, NAME, blobs, push), count * size)
+                sample, apis[server.name] = metered(
+                    run, stores, server, count * size,
+                    lambda: clients.push_blobs(server, NAME, blobs, push))
                 pushed.setdefault(server.name, []).append(sample)
-                apis[server.name] = cost["requests"]
-                sample, _ = metered(
-                    stores, lambda: clients.pull_blobs(server, NAME, blobs), count * size)
+                sample, _ = metered(run, stores, server, count * size,
+                                    lambda: clients.pull_blobs(server, NAME, blobs))
                 pulled.setdefault(server.name, []).append(sample)
         peaks = {server.name: server.memory("VmHWM") / MB for server in servers}
     return medians(pushed), medians(pulled), apis, peaks
@@ -93,8 +97,9 @@ def transfers(run):
         pushes.append(speeds_row(what, pushed))
         pulls.append(speeds_row(what, pulled))
         costs += [[f"{what}: {name}", f"{pushed[name]['requests'] / count:.1f}",
-                   *(f"{pushed[name][key]:.2f}" for key in ("in", "out", "disk")),
-                   f"{pulled[name]['requests'] / count:.1f}", f"{pulled[name]['out']:.2f}"]
+                   *(f"{pushed[name][key]:.2f}" for key in ("in", "disk", "cpu_per_GB")),
+                   f"{pulled[name]['requests'] / count:.1f}",
+                   *(f"{pulled[name][key]:.2f}" for key in ("out", "cpu_per_GB"))]
                   for name in names]
         memory.append([what, *(f"{peaks[name]:.0f} MB" for name in names)])
         results[what] = {name: {"push": pushed[name], "pull": pulled[name], "blobs": count,
@@ -104,9 +109,9 @@ def transfers(run):
     table("Pushes into S3, one connection: MB/s", ["blobs of", *names, *others], pushes)
     table("Pulls out of S3, of what nobody had pulled before: MB/s",
           ["blobs of", *names, *others], pulls)
-    table("S3 requests, and bytes for each byte pushed or pulled",
-          ["", "requests a push", "received", "sent", "written to disk", "requests a pull", "sent"],
-          costs)
+    table("Requests to S3 for each blob, bytes there for each byte, the registry's CPU s/GB",
+          ["", "push: requests", "received", "written to disk", "CPU", "pull: requests", "sent",
+           "CPU"], costs)
     table("Resident memory at most, after these pushes and pulls", ["blobs of", *names], memory)
     return results
 
@@ -122,6 +127,7 @@ def crowd(run):
         for _ in range(min(run.rounds, 5)):
             for server in servers:
                 blobs = distinct_blobs(size, CROWD)
+                touch_memory(run, CROWD * size)
                 seconds = clients.at_once(
                     [lambda blob=blob: clients.push_blobs(server, NAME, [blob])
                      for blob in blobs])

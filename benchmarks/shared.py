@@ -20,7 +20,8 @@ from servers import Breakwater, Server
 BUCKET = "bench"
 NOBODY = 9      # the port of an upstream that is never asked
 DISTRIBUTION = BIN / "registry"
-MISSING = None if (BIN / "minio").exists() else "MinIO is missing; benchmarks/install-peers builds it"
+MISSING = ("" if (BIN / "minio").exists() else
+           "MinIO is missing; benchmarks/install-peers builds it")
 
 
 def on_core(core, command):
@@ -101,7 +102,8 @@ class BreakwaterOnS3(Breakwater):
     def __init__(self, folder, core, binary, stores, name="breakwater", upstream_port=NOBODY):
         super().__init__(folder, core, binary, upstream_port)
         self.name = name
-        (self.folder.parent / "cluster-secret").write_text("known to the replicas of this run")
+        secret = self.folder.parent / "cluster-secret"
+        secret.write_text("known to the replicas of this run")
         (self.folder / "breakwater.yaml").write_text(f"""\
 version: 1
 http: {{address: "127.0.0.1:{self.port}", adminAddress: "127.0.0.1:{self.admin_port}"}}
@@ -110,7 +112,7 @@ storage:
         accessKey: "{stores.minio.access_key}", secretKey: "{stores.minio.secret_key}"}}
   hotCache: {{directory: "{self.folder}/hot"}}
 metadata: {{redis: {{address: "{stores.redis.address}"}}}}
-cluster: {{advertiseAddress: "127.0.0.1:{self.port}", secretFile: "{self.folder.parent}/cluster-secret"}}
+cluster: {{advertiseAddress: "127.0.0.1:{self.port}", secretFile: "{secret}"}}
 proxy:
   upstreams:
     bench.test: {{urls: ["http://127.0.0.1:{upstream_port}"], manifestTTL: 1h}}
