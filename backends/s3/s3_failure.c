@@ -9,6 +9,9 @@
 #define NO_PERMISSION \
 	"the key needs GetObject, PutObject, DeleteObject, ListBucket, " \
 	"ListBucketMultipartUploads and AbortMultipartUpload on this bucket"
+/* The answer to a HEAD has no body, in which most stores would say why. */
+#define NO_REASON \
+	"storage.s3.accessKey or its secret is wrong, or the clocks differ, or " NO_PERMISSION
 #define NO_KEY "correct storage.s3.accessKey"
 #define NO_SECRET "storage.s3.secretKey is not the secret of this access key"
 #define TOKEN_OVER "renew the session token and its keys in their files"
@@ -62,7 +65,7 @@ static struct s3_verdict judge_status(int status)
 		return (struct s3_verdict){BW_DENIED, S3_ANSWERED, false, REGION};
 	case 401:
 	case 403:
-		return (struct s3_verdict){BW_DENIED, S3_ANSWERED, false, NO_PERMISSION};
+		return (struct s3_verdict){BW_DENIED, S3_ANSWERED, false, NO_REASON};
 	case 404:
 		return (struct s3_verdict){BW_ABSENT, S3_ANSWERED, false, ""};
 	case 412:

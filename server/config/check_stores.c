@@ -159,7 +159,23 @@ static void check_metadata(struct config *config, const struct node *metadata,
 	check_redis(&config->metadata.redis, redis, problems);
 }
 
+/* Versions of a tag that two replicas write at once are told apart by conditional PUTs. */
+static void check_replicas_can_share(struct config *config)
+{
+	if (config->storage.use_s3 && config->storage.s3.signature == S3_V2 &&
+	    config->metadata.use_redis)
+		string_list_append(&config->warnings,
+				   xstrdup("storage.s3.signature: with v2 there are no conditional "
+					   "PUTs; run no more than one replica"));
+}
+
 /* ---- the cluster ------------------------------------------------------- */
+
+/* What is meant for listening: the others would connect to themselves. */
+static bool is_every_address(const char *address)
+{
+	return str_starts_with(address, "0.0.0.0:") || str_starts_with(address, "[::]:");
+}
 
 static void read_secret(struct config *config, const struct node *cluster,
 			struct problems *problems)
@@ -198,6 +214,11 @@ static void check_cluster(struct config *config, const struct node *cluster,
 		return;
 	check_host_and_port(config->cluster.advertise_address, "cluster.advertiseAddress", mark,
 			    problems);
+	if (is_every_address(config->cluster.advertise_address))
+		problems_add(problems, mark,
+			     "cluster.advertiseAddress: \"%.200s\": nobody can connect to that; "
+			     "this replica's own address is needed",
+			     config->cluster.advertise_address);
 	if (!config->metadata.use_redis)
 		problems_add(problems, mark,
 			     "cluster.advertiseAddress: replicas find each other through "
@@ -212,5 +233,6 @@ void check_stores(struct config *config, const struct node *root, struct problem
 {
 	check_storage(config, node_get(root, "storage"), problems);
 	check_metadata(config, node_get(root, "metadata"), problems);
+	check_replicas_can_share(config);
 	check_cluster(config, node_get(root, "cluster"), problems);
 }

@@ -124,6 +124,10 @@ static void what_does_not_fit_together_is_told(void **state)
 		 "cluster.advertiseAddress: replicas find each other through metadata.redis"},
 		{REDIS "cluster: {advertiseAddress: \"a:1\"}\n",
 		 "cluster.advertiseAddress: replicas know each other by cluster.secretFile"},
+		{REDIS "cluster: {advertiseAddress: \"0.0.0.0:1\", secret: " SECRET "}\n",
+		 "cluster.advertiseAddress: \"0.0.0.0:1\": nobody can connect to that"},
+		{REDIS "cluster: {advertiseAddress: \"[::]:1\", secret: " SECRET "}\n",
+		 "cluster.advertiseAddress: \"[::]:1\": nobody can connect to that"},
 		{REDIS "cluster: {advertiseAddress: \"a:1\", secret: short}\n",
 		 "cluster: the secret has fewer than 16 bytes"},
 	};
@@ -162,6 +166,14 @@ static void a_hot_cache_before_files_is_a_warning(void **state)
 	assert_non_null(strstr(config->warnings.items[0], "storage.hotCache is not used"));
 }
 
+static void replicas_without_conditional_puts_are_a_warning(void **state)
+{
+	const struct config *config = config_case_good(*state, S3 ", signature: v2}}\n" REDIS);
+
+	assert_int_equal(config->warnings.count, 1);
+	assert_non_null(strstr(config->warnings.items[0], "no more than one replica"));
+}
+
 #define IN_A_FOLDER(test) \
 	cmocka_unit_test_setup_teardown(test, config_case_setup, config_case_teardown)
 
@@ -176,6 +188,7 @@ int main(void)
 		IN_A_FOLDER(what_does_not_fit_together_is_told),
 		IN_A_FOLDER(a_short_secret_is_not_quoted),
 		IN_A_FOLDER(a_hot_cache_before_files_is_a_warning),
+		IN_A_FOLDER(replicas_without_conditional_puts_are_a_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

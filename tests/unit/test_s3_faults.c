@@ -102,6 +102,7 @@ static void each_refusal_is_told_from_the_others(void **state)
 		{XML_ERROR("400", "KeyTooLongError"), BW_INVALID, "some/key"},
 		{"HTTP/1.1 301 X\r\nx-amz-bucket-region: eu-west-3\r\n" NO_BODY, BW_DENIED,
 		 "eu-west-3"},
+		{"HTTP/1.1 403 X\r\n" NO_BODY, BW_DENIED, "or its secret is wrong"},
 		{"HTTP/1.1 418 X\r\n" NO_BODY, BW_UNREACHABLE, "418"},
 	};
 
