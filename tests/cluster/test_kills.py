@@ -13,10 +13,10 @@ import time
 import pytest
 
 from fakes import faults, images
-from harness.cluster import within
+from harness.cluster import PatientClient, within
 from harness.ledger import Pool, SharedTag, Writer, work
 from harness.push import Repository
-from harness.server import NAME, in_parallel, start_task
+from harness.server import in_parallel, start_task
 
 KILLS = int(os.environ.get("CLUSTER_KILLS", "200"))
 PUSH_KILLS = KILLS * 3 // 5
@@ -34,13 +34,15 @@ def move(writer, replica):
     """To another replica, with all its uploads."""
     writer.repository.client.close()
     writer.server = replica
-    writer.connect()
+    writer.repository = Repository(replica, writer.name)
+    writer.repository.client = PatientClient("127.0.0.1", replica.port, 30, retries=False)
     for pending in writer.uploads:
         pending.upload.client = writer.repository.client
 
 
 def check_shared(replica, shared):
-    response = Repository(replica, "crash/shared").manifest("tag")
+    with PatientClient("127.0.0.1", replica.port) as client:
+        response = client.get("/v2/crash/shared/manifests/tag")
     assert response.status in (200, 404), response
     found = response.digest if response.status == 200 else None
     assert found in shared.allowed(), f"the shared tag is {found}, not one of {shared.allowed()}"
@@ -51,10 +53,11 @@ def test_while_clients_push(run_cluster):
     seed = seed_of("CLUSTER_SEED")
     cluster = run_cluster()
     chance, pool, shared = random.Random(seed), Pool(seed), SharedTag()
-    writers = [Writer(chance.choice(cluster.replicas), f"crash/w{number}", pool, shared, seed)
+    writers = [Writer(cluster.replicas[0], f"crash/w{number}", pool, shared, seed)
                for number in range(WRITERS)]
     for writer in writers:
         writer.neighbours = writers
+        move(writer, chance.choice(cluster.replicas))
     killed = 0
     while killed < PUSH_KILLS:
         # Mostly one; two now and then; all, which is a power cut.

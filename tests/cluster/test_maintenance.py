@@ -1,5 +1,6 @@
 """gc, scrub and reindex beside replicas that serve."""
 
+import itertools
 import json
 import os
 import random
@@ -10,8 +11,8 @@ import time
 import pytest
 
 from fakes import images
-from harness.cluster import within
-from harness.ledger import Pool, SharedTag, Writer
+from harness.cluster import PatientClient, within
+from harness.ledger import Pool, SharedTag, Writer, work
 from harness.push import Repository
 from harness.server import BINARY, start_task
 
@@ -43,13 +44,21 @@ def test_nothing_acknowledged_is_collected(run_cluster):
         writer.neighbours = writers
     over = threading.Event()
 
-    def work(writer):
+    def move(writer, replica):
+        writer.repository = Repository(replica, writer.name)
+        writer.repository.client = PatientClient("127.0.0.1", replica.port, 30, retries=False)
+        for pending in writer.uploads:
+            pending.upload.client = writer.repository.client
+
+    def run_writer(writer):
         while not over.is_set():
-            for _ in range(20):
-                writer.step()
+            steps = itertools.count()
+            work(writer, lambda: over.is_set() or next(steps) == 20)
             writer.check()
 
-    tasks = [start_task(lambda writer=writer: work(writer)) for writer in writers]
+    for number, writer in enumerate(writers):
+        move(writer, cluster.replicas[number])
+    tasks = [start_task(lambda writer=writer: run_writer(writer)) for writer in writers]
     collections, end = [], time.monotonic() + SECONDS
     try:
         while time.monotonic() < end and all(task.running() for task in tasks):
@@ -63,10 +72,7 @@ def test_nothing_acknowledged_is_collected(run_cluster):
     assert sum(found["removedBlobs"] for found in collections) > 0
     for number, writer in enumerate(writers):
         for replica in cluster.replicas[number:] + cluster.replicas[:number]:
-            writer.server = replica
-            writer.connect()
-            for pending in writer.uploads:
-                pending.upload.client = writer.repository.client
+            move(writer, replica)
             writer.check(everything=True)
 
 

@@ -12,7 +12,7 @@ from harness.cluster import hang, outage, within
 from harness.load import failures_of, pulling
 from harness.promises import Pusher
 from harness.push import Repository
-from harness.server import NAME, in_parallel, start_task
+from harness.server import in_parallel, start_task
 
 SECONDS = 60 if os.environ.get("CLUSTER_SOAK") else 8
 RECOVERY = 5

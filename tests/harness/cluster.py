@@ -226,6 +226,25 @@ class RoundRobin:
         self.close()
 
 
+class PatientClient(Client):
+    """For a ledger's Writer: a machine that is busy with killing and starting may have a
+    Redis that answers late. It asks again what it can; a write that is refused is in
+    doubt, as one whose connection broke."""
+
+    PATIENCE = 10   # seconds
+
+    def request(self, method, path, headers=None, body=None):
+        end = time.monotonic() + self.PATIENCE
+        while True:
+            response = super().request(method, path, headers, body)
+            if response.status != 503 or time.monotonic() > end:
+                return response
+            assert "retry-after" in response.headers, response
+            if method not in ("GET", "HEAD"):
+                raise ConnectionAbortedError(f"{method} {path}: {response}")
+            time.sleep(0.1)
+
+
 class Endpoints:
     """Which replicas are ready, as Kubernetes would know it: each is asked for its
     /readyz every `period` seconds, and clients connect to those that said yes last."""
