@@ -100,6 +100,8 @@ enum status libs3_get(struct s3_transport *transport, const struct s3_get *get,
 		      struct s3_head *ret_head, struct s3_body **ret_body, struct error *error);
 enum status libs3_put(struct s3_transport *transport, const struct s3_put *put,
 		      struct error *error);
+/* To be said before a key is removed: see libs3_put.c. */
+void libs3_note_removal(struct libs3_transport *transport, const char *key);
 enum status libs3_list(struct s3_transport *transport, const char *prefix, const char *start_after,
 		       unsigned max, s3_list_fn fn, void *context, bool *ret_more,
 		       struct error *error);

@@ -10,6 +10,10 @@
  * A key is written by one thread at a time (a claim), so that no other thread's mark is
  * found in place of ours, and so that nothing comes between the HEAD that found a key
  * absent and its PUT. Claims are this process's own: see the header.
+ *
+ * Somebody may remove the object before we have seen it. To write it again then would
+ * bring back what they were told is gone; so removals leave word in the claim, and an
+ * object that was taken and is not there any more counts as stored.
  */
 #include "backends/s3/libs3/libs3_internal.h"
 #include "server/base/str.h"
@@ -24,6 +28,7 @@
 /* Lives on the writer's stack while it writes. */
 struct libs3_claim {
 	const char *key;
+	bool removed; /* a removal of the key has begun since */
 	struct libs3_claim *next;
 };
 
@@ -67,6 +72,24 @@ static void release_key(struct libs3_transport *transport, struct libs3_claim *c
 	*at = claim->next;
 	pthread_cond_broadcast(&transport->claim_over);
 	pthread_mutex_unlock(&transport->lock);
+}
+
+void libs3_note_removal(struct libs3_transport *transport, const char *key)
+{
+	pthread_mutex_lock(&transport->lock);
+	for (struct libs3_claim *claim = transport->claims; claim; claim = claim->next)
+		claim->removed |= strcmp(claim->key, key) == 0;
+	pthread_mutex_unlock(&transport->lock);
+}
+
+static bool was_removed(struct libs3_transport *transport, const struct libs3_claim *claim)
+{
+	bool removed;
+
+	pthread_mutex_lock(&transport->lock);
+	removed = claim->removed;
+	pthread_mutex_unlock(&transport->lock);
+	return removed;
 }
 
 /* ---- the request ---- */
@@ -157,7 +180,7 @@ static bool is_refusal(enum status status)
 }
 
 static enum status put_until_seen(struct libs3_transport *transport, const struct s3_put *put,
-				  struct error *error)
+				  const struct libs3_claim *claim, struct error *error)
 {
 	struct putting putting;
 	enum status seen = BW_ABSENT;
@@ -173,6 +196,8 @@ static enum status put_until_seen(struct libs3_transport *transport, const struc
 			return status;
 		/* when both fail, the PUT's failure is the one to tell */
 		seen = look_for_ours(transport, &putting, status ? NULL : error);
+		if (seen == BW_ABSENT && !status && was_removed(transport, claim))
+			seen = BW_OK;
 		if (seen != BW_ABSENT || status)
 			break;
 	}
@@ -212,7 +237,7 @@ enum status libs3_put(struct s3_transport *base, const struct s3_put *put, struc
 	if (put->if_absent)
 		status = must_be_absent(base, put->key, error);
 	if (!status)
-		status = put_until_seen(transport, put, error);
+		status = put_until_seen(transport, put, &claim, error);
 	release_key(transport, &claim);
 	return status;
 }

@@ -39,8 +39,10 @@ static enum status libs3_remove(struct s3_transport *transport, const char *cons
 {
 	for (size_t i = 0; i < count; i++) {
 		struct libs3_call call = {.what = "DELETE", .key = keys[i], .start = start_delete};
-		enum status status = libs3_ask(libs3_of(transport), &call, NULL, error);
+		enum status status;
 
+		libs3_note_removal(libs3_of(transport), keys[i]);
+		status = libs3_ask(libs3_of(transport), &call, NULL, error);
 		/* A gateway that answers so: absent is as good as removed, but not when
 		 * it is the bucket that is. */
 		if (status == BW_ABSENT)
