@@ -214,11 +214,25 @@ static bool take_part(void *context, const struct s3_entry *entry)
 	return uploads->wanted;
 }
 
+/* Without a prefix, what others keep in the bucket is listed as well. Only what is as
+ * large as a blob is sent in parts. */
+static bool may_be_ours(const struct s3_store *store, const char *key)
+{
+	static const char *const places[] = {S3_DATA, "blobs/", "quarantine/"};
+
+	for (size_t i = 0; i < array_size(places); i++)
+		if (str_starts_with(key + strlen(store->prefix), places[i]))
+			return true;
+	return false;
+}
+
 static bool take_pending(void *context, const struct s3_pending *pending)
 {
 	struct uploads *uploads = context;
 	struct pending *taken;
 
+	if (!may_be_ours(uploads->store, pending->key))
+		return true;
 	if (uploads->pending_count == PENDING_MAX)
 		return false;
 	uploads->pending = xrealloc(uploads->pending,
