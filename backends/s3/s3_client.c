@@ -254,6 +254,8 @@ static struct s3_verdict judge_silence(enum status status)
 	if (status == BW_TIMEOUT)
 		/* a second wait of that length helps nobody */
 		return (struct s3_verdict){status, S3_TIMED_OUT, false, ""};
+	if (status == BW_DENIED) /* a certificate that is not trusted */
+		return (struct s3_verdict){status, S3_FAILED, false, ""};
 	return (struct s3_verdict){status, S3_FAILED, true, ""};
 }
 

@@ -20,6 +20,9 @@
 #define SEND_BUFFER (512L << 10)
 #define HEADERS_MAX ((size_t)64 << 10)
 #define POLL_MAX_MS 1000
+#define NOT_TRUSTED \
+	"storage.s3.caFile must hold the certificate of its issuer, and storage.s3.endpoint " \
+	"be a name in the store's certificate"
 
 /* A handle with the connection it keeps. */
 struct connection {
@@ -353,6 +356,12 @@ static enum status step(struct s3_exchange *exchange, deadline_ms deadline, bool
 	return BW_OK;
 }
 
+/* No outage: waiting mends neither, and nothing was sent. */
+static bool is_mistrust(CURLcode code)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+}
+
 static enum status judge(const struct s3_exchange *exchange, struct error *error)
 {
 	const char *why =
@@ -363,6 +372,8 @@ static enum status judge(const struct s3_exchange *exchange, struct error *error
 		return timed_out(exchange, false, error);
 	if (exchange->header_bytes > HEADERS_MAX)
 		return error_set(error, BW_UNREACHABLE, "the answer's head is too long");
+	if (is_mistrust(exchange->code))
+		return error_set(error, BW_DENIED, "%s; " NOT_TRUSTED, why);
 	if (exchange->code != CURLE_OK)
 		return error_set(error, BW_UNREACHABLE, "%s", why);
 	if (!exchange->head_complete)

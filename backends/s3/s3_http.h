@@ -64,9 +64,10 @@ struct s3_http *s3_http_new(const struct s3_http_options *options);
 void s3_http_free(struct s3_http *http); /* no exchange may be open */
 
 /* Sends the request and waits for the answer's head. BW_OK, whatever the status is:
- * *ret_exchange must be given to s3_exchange_end. BW_TIMEOUT or BW_UNREACHABLE
- * otherwise, with the URL's host and the reason. *ret_sent: bytes may have reached the
- * server, so that it may have done what was asked; told in either case. */
+ * *ret_exchange must be given to s3_exchange_end. Otherwise, with the reason,
+ * BW_TIMEOUT, BW_UNREACHABLE, or BW_DENIED where the certificate is not trusted.
+ * *ret_sent: bytes may have reached the server, so that it may have done what was
+ * asked; told in either case. */
 enum status s3_exchange_begin(struct s3_http *http, const struct s3_http_request *request,
 			      deadline_ms deadline, struct s3_exchange **ret_exchange,
 			      struct s3_answer *ret_answer, bool *ret_sent, struct error *error);

@@ -39,10 +39,11 @@ def _hmac(key, text):
 
 
 class S3Client:
-    def __init__(self, endpoint, access_key, secret_key, region=REGION, timeout=30):
+    def __init__(self, endpoint, access_key, secret_key, region=REGION, timeout=30, tls=None):
+        """`tls`: the ssl.SSLContext for an endpoint with https."""
         self.place = urllib.parse.urlsplit(endpoint)
         self.access_key, self.secret_key = access_key, secret_key
-        self.region, self.timeout = region, timeout
+        self.region, self.timeout, self.tls = region, timeout, tls
 
     def request(self, method, path, query=None, body=b"", headers=None):
         """path is /bucket/key, not escaped; query a dictionary."""
@@ -50,7 +51,7 @@ class S3Client:
         query = "&".join(f"{urllib.parse.quote(name, safe='-_.~')}={urllib.parse.quote(value, safe='-_.~')}"
                          for name, value in sorted((query or {}).items()))
         headers = self._signed(method, path, query, body, headers or {})
-        connection = http.client.HTTPConnection(self.place.hostname, self.place.port, timeout=self.timeout)
+        connection = self._connection()
         try:
             connection.request(method, f"{path}?{query}" if query else path, body, headers)
             reply = connection.getresponse()
@@ -60,6 +61,12 @@ class S3Client:
             raise OSError(f"no answer that is HTTP: {error}") from error
         finally:
             connection.close()
+
+    def _connection(self):
+        where = (self.place.hostname, self.place.port)
+        if self.place.scheme == "https":
+            return http.client.HTTPSConnection(*where, timeout=self.timeout, context=self.tls)
+        return http.client.HTTPConnection(*where, timeout=self.timeout)
 
     def _signed(self, method, path, query, body, headers):
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
