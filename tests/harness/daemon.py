@@ -104,6 +104,12 @@ class Daemon:
     def pause(self):
         """It hangs: connections are taken by the kernel, and nobody answers."""
         self.process.send_signal(signal.SIGSTOP)
+        wait_until(self._stopped, 10, f"a thread of {self.name} does not stop")
+
+    def _stopped(self):
+        """Each of its threads; a machine that is busy takes its time."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all((task / "stat").read_text().rpartition(") ")[2].startswith("T") for task in tasks)
 
     def resume(self):
         with contextlib.suppress(ProcessLookupError):
