@@ -295,9 +295,10 @@ struct metadata_store_ops {
 	 * back; when this returns the old one is not called any more. Changes of our own
 	 * may be told of as well. NULL where one process has the index to itself. */
 	void (*watch)(struct metadata_store *store, const struct metadata_watcher *watcher);
-	/* Would the watcher hear of a change now? While not, a copy is as good as its
-	 * age. After a change was acknowledged to its writer, a reader elsewhere may have
-	 * its copy for as long as a message takes. NULL as for `watch`: always. */
+	/* Would the watcher hear of a change now, and has it heard of all that were
+	 * acknowledged before this call, but for what the network still carries? To be
+	 * asked before a copy is looked up. May wait for the watcher for a moment. While
+	 * not, a copy is as good as its age. NULL as for `watch`: always. */
 	bool (*is_watched)(struct metadata_store *store);
 
 	/* Can the index be read and written now? As object_store's check. */

@@ -100,6 +100,12 @@ struct redis {
 	struct metadata_watcher watcher;
 	bool has_watcher;
 	atomic_bool watched;
+	/* What others changed waits here until the supervisor reads it. -1: none. A reader
+	 * that looks while it is being closed learns nothing, and the session is over. */
+	atomic_int watch_fd;
+	/* The supervisor may be reading it: set before, and taken back when the watcher has
+	 * been told of all that was read. */
+	atomic_bool hearing;
 
 	int wake_fd; /* eventfd: the state has changed, or we are stopping */
 	pthread_t supervisor;
@@ -162,7 +168,9 @@ enum status redis_watch_begin(struct redis *redis, struct redis_watch *watch,
 /* Hands on what has come. */
 enum status redis_watch_hear(struct redis *redis, struct redis_watch *watch, struct error *error);
 enum status redis_watch_ping(struct redis *redis, struct redis_watch *watch, struct error *error);
-void redis_watch_end(struct redis_watch *watch);
+void redis_watch_end(struct redis *redis, struct redis_watch *watch);
+/* Is it watched, and has the watcher heard of all that was acknowledged before now? */
+bool redis_watch_is_current(struct redis *redis);
 void redis_tell_lost(struct redis *redis);
 
 /* ---- redis_sweep.c: what old epochs have left ---- */

@@ -29,7 +29,7 @@ static void redis_watch(struct metadata_store *base, const struct metadata_watch
 
 static bool redis_is_watched(struct metadata_store *base)
 {
-	return atomic_load(&redis_of(base)->watched);
+	return redis_watch_is_current(redis_of(base));
 }
 
 static enum status redis_check(struct metadata_store *base, struct error *error)

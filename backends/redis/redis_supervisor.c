@@ -166,7 +166,7 @@ static void end(struct watchman *watchman)
 
 	if (watchman->watch.stream)
 		redis_tell_lost(redis);
-	redis_watch_end(&watchman->watch);
+	redis_watch_end(redis, &watchman->watch);
 	redis_stream_free(watchman->control);
 	watchman->control = NULL;
 	redis_pool_drop_idle(redis);
@@ -350,6 +350,7 @@ void redis_supervisor_start(struct redis *redis)
 {
 	sigset_t all, before;
 
+	atomic_store(&redis->watch_fd, -1);
 	redis->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

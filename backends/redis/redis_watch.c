@@ -8,10 +8,16 @@
 #include "server/base/memory.h"
 #include "server/base/str.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CHANNEL "__redis__:invalidate"
+
+/* A reader waits 50 ms at most until the supervisor has read what lies there. */
+#define STEP_NS (100 * 1000)
+#define STEPS_MAX 500
 
 /* The rows that callers keep copies of. */
 enum watched { WATCHED_TAG, WATCHED_MANIFEST, WATCHED_LISTED, WATCHED_COUNT };
@@ -99,12 +105,15 @@ enum status redis_watch_begin(struct redis *redis, struct redis_watch *watch,
 	if (!status)
 		status = track(redis, control, id, epoch, deadline, error);
 	if (status)
-		redis_watch_end(watch);
+		redis_watch_end(redis, watch);
+	else
+		atomic_store(&redis->watch_fd, redis_stream_fd(watch->stream));
 	return status;
 }
 
-void redis_watch_end(struct redis_watch *watch)
+void redis_watch_end(struct redis *redis, struct redis_watch *watch)
 {
+	atomic_store(&redis->watch_fd, -1);
 	redis_stream_free(watch->stream);
 	watch->stream = NULL;
 }
@@ -177,7 +186,7 @@ static void tell_message(struct redis *redis, struct redis_watch *watch, const r
 			tell_key(redis, watch, keys->element[i]->str);
 }
 
-enum status redis_watch_hear(struct redis *redis, struct redis_watch *watch, struct error *error)
+static enum status hear_all(struct redis *redis, struct redis_watch *watch, struct error *error)
 {
 	for (;;) {
 		redisReply *message = NULL;
@@ -190,8 +199,40 @@ enum status redis_watch_hear(struct redis *redis, struct redis_watch *watch, str
 	}
 }
 
+enum status redis_watch_hear(struct redis *redis, struct redis_watch *watch, struct error *error)
+{
+	enum status status;
+
+	atomic_store(&redis->hearing, true);
+	status = hear_all(redis, watch, error);
+	atomic_store(&redis->hearing, false);
+	return status;
+}
+
+/* Redis writes the news of a change in the same turn as its answer to who made it, so
+ * what was acknowledged has been read, or lies in the socket. In this order: what is read
+ * between the two looks is seen by the second. */
+static bool has_heard_all(struct redis *redis)
+{
+	struct pollfd pollfd = {.fd = atomic_load(&redis->watch_fd), .events = POLLIN};
+
+	return poll(&pollfd, 1, 0) == 0 && !atomic_load(&redis->hearing);
+}
+
+bool redis_watch_is_current(struct redis *redis)
+{
+	static const struct timespec step = {.tv_nsec = STEP_NS};
+
+	for (unsigned steps = 0; steps < STEPS_MAX && atomic_load(&redis->watched); steps++) {
+		if (has_heard_all(redis))
+			return atomic_load(&redis->watched);
+		nanosleep(&step, NULL);
+	}
+	return false;
+}
+
 /* Messages may come before the answer. */
-enum status redis_watch_ping(struct redis *redis, struct redis_watch *watch, struct error *error)
+static enum status ping(struct redis *redis, struct redis_watch *watch, struct error *error)
 {
 	deadline_ms deadline = deadline_in(redis->settings.command_ms);
 	redisReply *reply = NULL;
@@ -208,5 +249,15 @@ enum status redis_watch_ping(struct redis *redis, struct redis_watch *watch, str
 			return BW_OK;
 		status = redis_stream_receive(watch->stream, deadline, &reply, error);
 	}
+	return status;
+}
+
+enum status redis_watch_ping(struct redis *redis, struct redis_watch *watch, struct error *error)
+{
+	enum status status;
+
+	atomic_store(&redis->hearing, true);
+	status = ping(redis, watch, error);
+	atomic_store(&redis->hearing, false);
 	return status;
 }

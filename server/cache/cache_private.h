@@ -104,9 +104,13 @@ void prefetch_blobs(struct cache *cache, const struct cache_source *source,
 
 void cache_watch(struct cache *cache);
 void cache_unwatch(struct cache *cache);
-/* May a copy be used that was last compared with the stores then (monotonic ms)? False:
- * the caller does so now, and it counts as done. */
-bool cache_believes(struct cache *cache, _Atomic int64_t *checked_at);
+/* Has memory heard of all changes that were acknowledged by now? Before a copy is looked
+ * up: one that is found then is as new as this call. */
+bool cache_is_told(struct cache *cache);
+/* May a copy be used that was looked up after cache_is_told said `told`, and was last
+ * compared with the stores at that time (monotonic ms)? False: the caller does so now,
+ * and it counts as done. */
+bool cache_believes(struct cache *cache, bool told, _Atomic int64_t *checked_at);
 /* `map` is one of the cache's two. */
 void cache_forget_key(struct cache *cache, struct lru *map, const char *key);
 

@@ -27,12 +27,16 @@ void cache_forget_key(struct cache *cache, struct lru *map, const char *key)
 	pthread_mutex_unlock(&cache->maps_lock);
 }
 
-bool cache_believes(struct cache *cache, _Atomic int64_t *checked_at)
+bool cache_is_told(struct cache *cache)
+{
+	return metadata_is_watched(content_metadata(cache->content));
+}
+
+bool cache_believes(struct cache *cache, bool told, _Atomic int64_t *checked_at)
 {
 	int64_t now = clock_monotonic_ms();
 
-	if (metadata_is_watched(content_metadata(cache->content)) ||
-	    now - atomic_load(checked_at) < cache->copy_believed_ms)
+	if (told || now - atomic_load(checked_at) < cache->copy_believed_ms)
 		return true;
 	/* whoever comes while we ask need not ask as well */
 	atomic_store(checked_at, now);

@@ -112,12 +112,13 @@ enum status cache_stored_manifest(struct cache *cache, const struct cache_source
 	uint64_t moment = cache_moment(cache);
 	struct manifest_view *view;
 	char key[CACHE_KEY_SIZE];
+	bool told = cache_is_told(cache);
 	bool keep = true;
 	enum status status = BW_OK;
 
 	key_of_digest(key, source, digest);
 	view = lru_get(cache->manifests, key);
-	if (view && !cache_believes(cache, &view->checked_at))
+	if (view && !cache_believes(cache, told, &view->checked_at))
 		status = check_copy(cache, source, view, key, error);
 	if (!view) {
 		status = read_stored(cache, source, digest, &entry, &keep, error);

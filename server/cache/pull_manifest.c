@@ -263,12 +263,13 @@ static struct tag_view *load_tag(const struct question *question, const struct t
 static struct tag_view *stored_tag(const struct question *question)
 {
 	struct cache *cache = question->cache;
+	bool told = cache_is_told(cache);
 	struct tag_view *tag = lru_get(cache->tags, question->key);
 	struct error trouble = {0};
 	struct tag_entry entry;
 	enum status status;
 
-	if (tag && cache_believes(cache, &tag->checked_at))
+	if (tag && cache_believes(cache, told, &tag->checked_at))
 		return tag;
 	status = content_get_tag(cache->content, question->source->stored,
 				 question->reference->text, &entry, &trouble);

@@ -287,10 +287,26 @@ static void a_server_that_does_not_tell_is_used_unwatched(void **state)
 	redis_server_end(&server);
 }
 
+/* What was acknowledged to its writer is not answered from memory because a thread of
+ * ours has not run yet. */
+static void copies_are_not_believed_while_news_wait(void **state)
+{
+	struct world *world = *state;
+
+	pthread_mutex_lock(&world->heard.lock); /* the watcher gets no further */
+	put_tag(world, "team/app", "v1", 7);
+	await(ours_is_unwatched, world, "news that wait to be noticed");
+	pthread_mutex_unlock(&world->heard.lock);
+	await(ours_is_watched, world, "news to be taken in");
+	world->heard.expected = "tag team/app v1";
+	assert_true(was_heard(&world->heard));
+}
+
 int main(void)
 {
 #define WATCH_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		WATCH_TEST(copies_are_not_believed_while_news_wait),
 		WATCH_TEST(anothers_tag_is_heard_of),
 		WATCH_TEST(anothers_manifests_and_links_are_heard_of),
 		WATCH_TEST(an_emptied_server_loses_all_copies),
