@@ -7,9 +7,10 @@
 static pthread_once_t libs3_once = PTHREAD_ONCE_INIT;
 static S3Status libs3_ready;
 
-/* libxml2 sets itself up when it is first used, which two threads must not do at once,
- * and libs3 leaves that to chance: read a document before there is a second thread. */
-static void initialize_xml(void)
+/* libxml2 sets itself up when it is first used, and once more when that is first done by
+ * another thread than the main one. Two threads must not do either at once, and libs3
+ * leaves that to chance: read a document on a thread of its own before there are two. */
+static void *initialize_xml(void *unused)
 {
 	static char document[] = "<AccessControlPolicy></AccessControlPolicy>";
 	S3AclGrant *grants = xcalloc(S3_MAX_ACL_GRANT_COUNT, sizeof(*grants));
@@ -17,15 +18,21 @@ static void initialize_xml(void)
 	char name[S3_MAX_GRANTEE_DISPLAY_NAME_SIZE];
 	int count;
 
+	(void)unused;
 	S3_convert_acl(document, owner, name, &count, grants);
 	free(grants);
+	return NULL;
 }
 
 /* Never undone: libs3 keeps its requests for the life of the process. */
 static void initialize_libs3(void)
 {
-	initialize_xml();
+	pthread_t thread;
+
 	libs3_ready = S3_initialize("breakwater", S3_INIT_ALL, NULL);
+	initialize_xml(NULL);
+	if (pthread_create(&thread, NULL, initialize_xml, NULL) == 0)
+		pthread_join(thread, NULL);
 }
 
 static void start_delete(struct libs3_call *call, const S3BucketContext *bucket,
