@@ -311,5 +311,6 @@ static const struct command *const commands[] = {
 
 int main(int argc, char **argv)
 {
+	memory_give_back_large();
 	return command_main(commands, array_size(commands), argc, argv);
 }

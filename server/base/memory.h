@@ -11,6 +11,11 @@
 
 #include <stddef.h>
 
+/* Before the first thread. A block of a megabyte or more goes back to the system when it
+ * is freed: otherwise glibc, after the first one, keeps them for the next, in each
+ * thread's arena, and what many threads once needed together stays for good. */
+void memory_give_back_large(void);
+
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *old, size_t size) __attribute__((returns_nonnull));

@@ -132,8 +132,15 @@ class Breakwater:
 
     def peak_memory(self):
         """The most physical memory it ever had, in bytes."""
+        return self._memory("VmHWM")
+
+    def memory(self):
+        """The physical memory it has now."""
+        return self._memory("VmRSS")
+
+    def _memory(self, which):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{which}:\s+(\d+) kB", status)[1]) * 1024
 
     def wait_until(self, condition, timeout=20, complaint="it did not happen in time"):
         end = time.monotonic() + timeout
