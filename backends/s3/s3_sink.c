@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define BUFFER_FIRST ((size_t)64 << 10)
 #define IN_FLIGHT_MAX 4u /* of one writer */
@@ -211,6 +213,18 @@ static enum status dispatch(struct s3_sink *sink, struct error *error)
 
 /* ---- taking bytes ---- */
 
+/* A part's buffer comes from the system and goes back there, so its pages should be few. */
+static void prefer_huge_pages(char *buffer, size_t length)
+{
+#ifdef MADV_HUGEPAGE
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)buffer + page - 1) / page * page;
+
+	if ((uintptr_t)buffer + length > begin)
+		madvise((void *)begin, (uintptr_t)buffer + length - begin, MADV_HUGEPAGE);
+#endif
+}
+
 enum status s3_sink_reserve(struct s3_sink *sink, void **ret_room, size_t *ret_length,
 			    struct error *error)
 {
@@ -229,6 +243,8 @@ enum status s3_sink_reserve(struct s3_sink *sink, void **ret_room, size_t *ret_l
 			wanted = BUFFER_FIRST;
 		sink->capacity = wanted < part_size ? wanted : part_size;
 		sink->buffer = xrealloc(sink->buffer, sink->capacity);
+		if (sink->capacity == part_size)
+			prefer_huge_pages(sink->buffer, sink->capacity);
 	}
 	*ret_room = sink->buffer + sink->length;
 	*ret_length = sink->capacity - sink->length;
