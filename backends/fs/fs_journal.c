@@ -3,11 +3,11 @@
 #include "server/base/clock.h"
 #include "server/base/file.h"
 #include "server/base/memory.h"
+#include "server/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -399,17 +399,10 @@ void fs_journal_free(struct fs_journal *journal)
 	journal_release(journal);
 }
 
-/* Signals are main's business. */
 static int start_thread(struct fs_journal *journal)
 {
-	sigset_t all;
-	sigset_t before;
-	int failed;
+	int failed = thread_start(&journal->thread, "checkpoints", 0, make_checkpoints, journal);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&journal->thread, NULL, make_checkpoints, journal);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	journal->started = failed == 0;
 	return failed;
 }

@@ -14,12 +14,10 @@
 /* "host:port", "[v6]:port". */
 static enum status parse_host(const char *address, struct redis_host *ret, struct error *error)
 {
-	const char *colon = address ? strrchr(address, ':') : NULL;
-	size_t length = colon ? (size_t)(colon - address) : 0;
-	uint64_t port;
+	size_t length;
+	unsigned port;
 
-	if (length == 0 || !str_parse_u64(colon + 1, strlen(colon + 1), &port) || port == 0 ||
-	    port > 65535)
+	if (!address || !str_split_host_port(address, &length, &port))
 		return error_set(error, BW_INVALID,
 				 "Redis address \"%s\" is not of the form host:port",
 				 address ? address : "");
@@ -28,7 +26,7 @@ static enum status parse_host(const char *address, struct redis_host *ret, struc
 		length -= 2;
 	}
 	ret->name = xstrndup(address, length);
-	snprintf(ret->port, sizeof(ret->port), "%u", (unsigned)port);
+	snprintf(ret->port, sizeof(ret->port), "%u", port);
 	return BW_OK;
 }
 

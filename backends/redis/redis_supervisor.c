@@ -8,10 +8,10 @@
 
 #include "server/base/memory.h"
 #include "server/base/str.h"
+#include "server/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -348,18 +348,12 @@ static void *supervise(void *argument)
 
 void redis_supervisor_start(struct redis *redis)
 {
-	sigset_t all, before;
-
 	atomic_store(&redis->watch_fd, -1);
 	redis->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (redis->wake_fd < 0 || pthread_create(&redis->supervisor, NULL, supervise, redis)) {
+	if (redis->wake_fd < 0 || thread_start(&redis->supervisor, "redis", 0, supervise, redis)) {
 		perror("breakwater: no thread to look after Redis");
 		abort();
 	}
-	pthread_setname_np(redis->supervisor, "redis");
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void redis_supervisor_stop(struct redis *redis)

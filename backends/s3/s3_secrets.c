@@ -8,25 +8,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define LOOK_EVERY_MS 1000
 
 enum { ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, SECRET_COUNT };
 
-/* A file's state: another one means other contents. */
-struct stamp {
-	dev_t device;
-	ino_t inode;
-	off_t size;
-	struct timespec changed;
-};
-
 struct s3_secrets {
 	char *files[SECRET_COUNT]; /* NULL: none */
 	pthread_mutex_t lock; /* covers the rest; leaf, not held over I/O */
 	char *values[SECRET_COUNT]; /* NULL: none */
-	struct stamp stamps[SECRET_COUNT];
+	struct file_stamp stamps[SECRET_COUNT];
 	int64_t next_look_ms; /* monotonic */
 };
 
@@ -50,34 +41,19 @@ static bool given(const char *text)
 	return text && *text;
 }
 
-static struct stamp stamp_of(const char *path)
-{
-	struct stat info;
-
-	if (stat(path, &info) < 0)
-		return (struct stamp){0};
-	return (struct stamp){info.st_dev, info.st_ino, info.st_size, info.st_ctim};
-}
-
-static bool stamp_equals(const struct stamp *a, const struct stamp *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
 /* Reads the files into values of the caller's. All or nothing: an access key is worth
  * nothing with another's secret. */
 static enum status read_files(const struct s3_secrets *secrets, char *ret_values[SECRET_COUNT],
-			      struct stamp ret_stamps[SECRET_COUNT], struct error *error)
+			      struct file_stamp ret_stamps[SECRET_COUNT], struct error *error)
 {
 	enum status status = BW_OK;
 
 	for (size_t i = 0; i < SECRET_COUNT && !status; i++) {
 		ret_values[i] = NULL;
-		ret_stamps[i] = (struct stamp){0};
+		ret_stamps[i] = (struct file_stamp){0};
 		if (!secrets->files[i])
 			continue;
-		ret_stamps[i] = stamp_of(secrets->files[i]);
+		ret_stamps[i] = file_stamp_of(secrets->files[i]);
 		status = file_read_secret(secrets->files[i], &ret_values[i], error);
 		if (status)
 			for (size_t n = 0; n < i; n++)
@@ -88,7 +64,7 @@ static enum status read_files(const struct s3_secrets *secrets, char *ret_values
 
 /* Takes the values. */
 static void install(struct s3_secrets *secrets, char *values[SECRET_COUNT],
-		    const struct stamp stamps[SECRET_COUNT])
+		    const struct file_stamp stamps[SECRET_COUNT])
 {
 	pthread_mutex_lock(&secrets->lock);
 	for (size_t i = 0; i < SECRET_COUNT; i++) {
@@ -120,13 +96,13 @@ static bool changed(struct s3_secrets *secrets)
 	bool is_changed = false;
 
 	for (size_t i = 0; i < SECRET_COUNT; i++) {
-		struct stamp now;
+		struct file_stamp now;
 
 		if (!secrets->files[i])
 			continue;
-		now = stamp_of(secrets->files[i]);
+		now = file_stamp_of(secrets->files[i]);
 		pthread_mutex_lock(&secrets->lock);
-		is_changed |= !stamp_equals(&now, &secrets->stamps[i]);
+		is_changed |= !file_stamp_equals(&now, &secrets->stamps[i]);
 		pthread_mutex_unlock(&secrets->lock);
 	}
 	return is_changed;
@@ -134,7 +110,7 @@ static bool changed(struct s3_secrets *secrets)
 
 static void look(struct s3_secrets *secrets, bool at_once)
 {
-	struct stamp stamps[SECRET_COUNT];
+	struct file_stamp stamps[SECRET_COUNT];
 	char *values[SECRET_COUNT];
 
 	if (must_look(secrets, at_once) && changed(secrets) &&
@@ -151,7 +127,7 @@ enum status s3_secrets_new(const struct s3_options *options, struct s3_secrets *
 			   struct error *error)
 {
 	struct s3_secrets *secrets = xcalloc(1, sizeof(*secrets));
-	struct stamp stamps[SECRET_COUNT];
+	struct file_stamp stamps[SECRET_COUNT];
 	char *values[SECRET_COUNT];
 	enum status status;
 

@@ -2,9 +2,12 @@
 
 #include "server/base/str.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#define PAUSE_STEP_NS (20 * 1000 * 1000)
 
 static const char day_names[] = "SunMonTueWedThuFriSat";
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -65,6 +68,16 @@ int64_t deadline_left_ms(deadline_ms deadline)
 deadline_ms deadline_earlier(deadline_ms a, deadline_ms b)
 {
 	return a < b ? a : b;
+}
+
+bool clock_pause(int64_t ms, const _Atomic bool *cancelled)
+{
+	const struct timespec step = {.tv_nsec = PAUSE_STEP_NS};
+	deadline_ms deadline = deadline_in(ms);
+
+	while (!atomic_load(cancelled) && !deadline_passed(deadline))
+		nanosleep(&step, NULL);
+	return !atomic_load(cancelled);
 }
 
 void cond_init(pthread_cond_t *cond)

@@ -24,6 +24,10 @@ bool deadline_passed(deadline_ms deadline);
 int64_t deadline_left_ms(deadline_ms deadline); /* 0 when passed; INT64_MAX for NEVER */
 deadline_ms deadline_earlier(deadline_ms a, deadline_ms b);
 
+/* Sleeps for so long, or until *cancelled is true, which is noticed within 20 ms. False:
+ * it is true. */
+bool clock_pause(int64_t ms, const _Atomic bool *cancelled);
+
 /* A condition variable on the monotonic clock. */
 void cond_init(pthread_cond_t *cond);
 /* Waits with the mutex held; false when the deadline passed. True may be a

@@ -4,13 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_MAX ((size_t)256)
 #define SECRET_MAX ((size_t)64 * 1024)
 
 int file_write_all(int fd, const void *bytes, size_t length)
@@ -116,6 +118,19 @@ int file_make_directories(const char *path)
 	return result;
 }
 
+int file_make_again(const char *path)
+{
+	char *parent;
+	int result = make_directory(path);
+
+	if (result != -ENOENT)
+		return result;
+	parent = xstrdup(path);
+	result = make_directory(dirname(parent));
+	free(parent);
+	return result == 0 ? make_directory(path) : result;
+}
+
 /* Reads to the end, whatever fstat says of the size: pipes and files of /proc
  * have none. Stops soon after `max`, so that the caller sees what is too much. */
 static int read_to_end(int fd, size_t max, char **ret_text, size_t *ret_length)
@@ -203,4 +218,27 @@ refuse:
 	explicit_bzero(text, length);
 	free(text);
 	return status;
+}
+
+struct file_stamp file_stamp_of(const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) < 0)
+		return (struct file_stamp){0};
+	return (struct file_stamp){info.st_dev, info.st_ino, info.st_size, info.st_ctim};
+}
+
+bool file_stamp_equals(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+char *file_read_boot_id(void)
+{
+	char *text = NULL;
+
+	file_read(BOOT_ID_PATH, BOOT_ID_MAX, &text, NULL, NULL);
+	return text;
 }

@@ -116,6 +116,31 @@ bool str_parse_u64(const char *string, size_t length, uint64_t *ret)
 	return true;
 }
 
+/* The bytes of a host, as they may stand in a URL. */
+static bool is_host(const char *host, size_t length)
+{
+	bool bracketed = length > 2 && host[0] == '[' && host[length - 1] == ']';
+
+	for (size_t i = bracketed; i < length - bracketed; i++) {
+		if (!ascii_is_alnum(host[i]) && !strchr(bracketed ? ":." : "-._", host[i]))
+			return false;
+	}
+	return length > 0;
+}
+
+bool str_split_host_port(const char *text, size_t *ret_host_length, unsigned *ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+
+	if (!colon || !is_host(text, (size_t)(colon - text)) ||
+	    !str_parse_u64(colon + 1, strlen(colon + 1), &port) || port == 0 || port > 65535)
+		return false;
+	*ret_host_length = (size_t)(colon - text);
+	*ret_port = (unsigned)port;
+	return true;
+}
+
 bool str_parse_size(const char *string, uint64_t *ret_bytes)
 {
 	static const struct {

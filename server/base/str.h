@@ -34,6 +34,10 @@ size_t str_utf8_length(const char *bytes, size_t length);
 /* Digits only, no sign, no space, no overflow. False leaves *ret untouched. */
 bool str_parse_u64(const char *string, size_t length, uint64_t *ret);
 
+/* "host:port" to connect to: a name, an IPv4 address, or an IPv6 address in brackets, and
+ * 1 to 65535. *ret_host_length is up to the colon, brackets included. */
+bool str_split_host_port(const char *text, size_t *ret_host_length, unsigned *ret_port);
+
 /* "10MiB", "5GB", "1024": bytes. Units B kB MB GB TB KiB MiB GiB TiB, spelt
  * exactly so. */
 bool str_parse_size(const char *string, uint64_t *ret_bytes);

@@ -3,9 +3,9 @@
 #include "server/base/clock.h"
 #include "server/base/memory.h"
 #include "server/base/str.h"
+#include "server/base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -90,7 +90,6 @@ static void *worker_main(void *argument)
 	struct worker *worker = argument;
 	struct work_pool *pool = worker->pool;
 
-	pthread_setname_np(pthread_self(), pool->name);
 	pthread_mutex_lock(&pool->lock);
 	while (await_task(pool)) {
 		struct task task = take_task(pool);
@@ -112,19 +111,9 @@ static void *worker_main(void *argument)
 static void start_worker(struct work_pool *pool)
 {
 	struct worker *worker = xmalloc(sizeof(*worker));
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	int result;
 
 	worker->pool = pool;
-	sigfillset(&all);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&worker->thread, &attributes, worker_main, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	if (result == 0)
+	if (thread_start(&worker->thread, pool->name, STACK_SIZE, worker_main, worker) == 0)
 		pool->threads++;
 	else
 		free(worker);

@@ -15,8 +15,6 @@
 #include "server/content/content.h"
 #include "server/upstream/upstream.h"
 
-#include <time.h>
-
 /* Attempts in a row that brought nothing to speak of: at the very start (fail
  * fast, the client has other places to go), and once bytes have come. */
 #define ATTEMPTS_AT_START 2
@@ -115,16 +113,8 @@ static enum status attempt(struct fill *fill, struct error *error)
 static bool pause_before_resume(struct fill *fill, unsigned failures)
 {
 	int64_t pause = (int64_t)PAUSE_FIRST_MS << (failures - 1);
-	deadline_ms deadline = deadline_in(pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
 
-	while (!deadline_passed(deadline)) {
-		struct timespec step = {.tv_nsec = 20 * 1000 * 1000};
-
-		if (atomic_load(&fill->table->cancelled))
-			return false;
-		nanosleep(&step, NULL);
-	}
-	return true;
+	return clock_pause(pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS, &fill->table->cancelled);
 }
 
 /* Worth another try? An answer (404, 401, 429) is not; a broken read is. */

@@ -8,15 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-#define BOOT_ID_MAX 256
+#define BOOT_MAX 256
 
 void hot_folder_init(struct hot_folder *folder, const char *directory)
 {
@@ -107,7 +105,7 @@ static enum status lock(struct hot_folder *folder, struct error *error)
 static bool is_of_this_boot(const char *path, const char *boot)
 {
 	char *recorded = NULL;
-	bool same = file_read(path, BOOT_ID_MAX, &recorded, NULL, NULL) == BW_OK &&
+	bool same = file_read(path, BOOT_MAX, &recorded, NULL, NULL) == BW_OK &&
 		    strcmp(recorded, boot) == 0;
 
 	free(recorded);
@@ -148,11 +146,11 @@ static enum status empty(const struct hot_folder *folder, struct error *error)
 static enum status trust(const struct hot_folder *folder, struct error *error)
 {
 	char *path = xasprintf("%s/boot", folder->directory);
-	char *boot = NULL;
+	char *boot = file_read_boot_id();
 	enum status status = BW_OK;
 	int result = 0;
 
-	if (file_read(BOOT_ID_PATH, BOOT_ID_MAX, &boot, NULL, NULL) != BW_OK)
+	if (!boot)
 		status = empty(folder, error);
 	else if (!is_of_this_boot(path, boot)) {
 		status = empty(folder, error);
@@ -166,34 +164,25 @@ static enum status trust(const struct hot_folder *folder, struct error *error)
 	return status;
 }
 
-static bool make_folder(const char *path)
+static int make_folders(const struct hot_folder *folder, const char *blobs, bool again)
 {
-	return mkdir(path, 0700) == 0 || errno == EEXIST;
-}
+	int result;
 
-/* When it was there before, no more is made again than it and what it lies in (the
- * spool lies there too): a disk may be missing. */
-static int make_again(const struct hot_folder *folder, const char *blobs)
-{
-	char *parent = xstrdup(folder->directory);
-	bool made = (make_folder(folder->directory) ||
-		     (make_folder(dirname(parent)) && make_folder(folder->directory))) &&
-		    make_folder(blobs);
-	int result = made ? 0 : -errno;
-
-	free(parent);
-	return result;
+	if (!again)
+		return file_make_directories(blobs);
+	/* and what they lie in, where the spool is, too */
+	result = file_make_again(folder->directory);
+	return result == 0 ? file_make_again(blobs) : result;
 }
 
 enum status hot_folder_prepare(struct hot_folder *folder, struct error *error)
 {
 	char *blobs = xasprintf("%s/blobs", folder->directory);
 	bool again = folder->lock_fd >= 0;
-	int result = 0;
+	int result = make_folders(folder, blobs, again);
 	struct stat info;
 	enum status status;
 
-	result = again ? make_again(folder, blobs) : file_make_directories(blobs);
 	status = result < 0 ? failed(folder, -result, error) : BW_OK;
 	/* what was locked may have been removed with the folder */
 	if (status == BW_OK && !(again && fstat(folder->lock_fd, &info) == 0 && info.st_nlink > 0))

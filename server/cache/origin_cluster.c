@@ -29,7 +29,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Times round before a claim that always is somebody else's is left alone. */
 #define ROUNDS_MAX 64
@@ -69,20 +68,6 @@ enum step { STEP_AGAIN, STEP_END };
 static struct cluster_origin *of(struct origin *base)
 {
 	return container_of(base, struct cluster_origin, base);
-}
-
-static bool pause_unless(const _Atomic bool *cancelled, int64_t ms)
-{
-	deadline_ms deadline = deadline_in(ms);
-
-	while (!deadline_passed(deadline)) {
-		struct timespec step = {.tv_nsec = 20 * 1000 * 1000};
-
-		if (atomic_load(cancelled))
-			return false;
-		nanosleep(&step, NULL);
-	}
-	return !atomic_load(cancelled);
 }
 
 /* ---- following --------------------------------------------------------- */
@@ -173,7 +158,7 @@ static void judge_holder(struct cluster_origin *origin, const struct claim_holde
 		if (deadline_passed(origin->patience))
 			go_alone(origin, holder->address, why);
 		else
-			pause_unless(cancelled, NOT_YET_MS);
+			clock_pause(NOT_YET_MS, cancelled);
 		break;
 	case FOLLOW_GONE:
 		take_over(origin, holder, why);
@@ -182,7 +167,7 @@ static void judge_holder(struct cluster_origin *origin, const struct claim_holde
 		if (++origin->breaks >= BREAKS_MAX)
 			take_over(origin, holder, why);
 		else
-			pause_unless(cancelled, timing->grace_ms);
+			clock_pause(timing->grace_ms, cancelled);
 		break;
 	case FOLLOW_SILENT:
 		if (++origin->silences >= SILENCES_MAX)
@@ -345,7 +330,7 @@ static bool cluster_must_store(struct origin *base, const _Atomic bool *cancelle
 		if (!origin->claim &&
 		    claim_take(origin->options.cluster, &origin->options.digest, &origin->claim,
 			       &holder, NULL) == BW_CONFLICT &&
-		    !deadline_passed(deadline) && pause_unless(cancelled, STORED_LOOK_MS))
+		    !deadline_passed(deadline) && clock_pause(STORED_LOOK_MS, cancelled))
 			continue;
 		return !is_stored(origin);
 	}

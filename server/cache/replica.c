@@ -9,7 +9,7 @@
 
 struct cluster *cache_cluster(const struct cache *cache)
 {
-	return cache ? cache->cluster : NULL;
+	return cache->cluster;
 }
 
 static enum status open_fill(struct fill *fill, deadline_ms deadline, struct blob_source *ret_blob,

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,29 +77,19 @@ static int create_new(const char *path)
 	return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
-static bool make_folder(const char *path)
-{
-	return mkdir(path, 0700) == 0 || errno == EEXIST;
-}
-
 /* Beside a store of our own only the folder itself: when what it lies in is gone
  * too, a disk may be missing. Otherwise it lies in the hot cache's, which may be
  * deleted at any time. */
 static bool make_again(const struct spool *spool)
 {
-	char *parent;
-	bool made;
-
-	if (make_folder(spool->directory))
+	if (mkdir(spool->directory, 0700) == 0 || errno == EEXIST)
 		return true;
 	if (errno != ENOENT || spool->memory_max == 0)
 		return false;
-	parent = xstrdup(spool->directory);
-	made = make_folder(dirname(parent)) && make_folder(spool->directory);
-	free(parent);
-	if (!made)
-		errno = ENOENT;
-	return made;
+	if (file_make_again(spool->directory) == 0)
+		return true;
+	errno = ENOENT;
+	return false;
 }
 
 static enum status create_on_disk(struct spool *spool, const struct digest *digest,

@@ -6,10 +6,10 @@
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/base/str.h"
+#include "server/base/thread.h"
 #include "server/config/config.h"
 #include "server/upstream/upstream.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,26 +33,13 @@ static struct cluster_timing complete(const struct cluster_timing *given)
 	};
 }
 
-/* The bytes of a host's name or address, as they may stand in a URL. */
-static bool is_host(const char *host, size_t length)
-{
-	bool bracketed = length > 2 && host[0] == '[' && host[length - 1] == ']';
-
-	for (size_t i = bracketed; i < length - bracketed; i++) {
-		if (!ascii_is_alnum(host[i]) && !strchr(bracketed ? ":." : "-._", host[i]))
-			return false;
-	}
-	return length > 0;
-}
-
 static enum status check_address(const char *address, struct error *error)
 {
-	const char *colon = strrchr(address, ':');
-	uint64_t port;
+	size_t host_length;
+	unsigned port;
 
-	if (colon && strlen(address) < CLUSTER_ADDRESS_SIZE &&
-	    is_host(address, (size_t)(colon - address)) &&
-	    str_parse_u64(colon + 1, strlen(colon + 1), &port) && port > 0 && port < 65536)
+	if (strlen(address) < CLUSTER_ADDRESS_SIZE &&
+	    str_split_host_port(address, &host_length, &port))
 		return BW_OK;
 	return error_set(error, BW_INVALID,
 			 "cluster.advertiseAddress: \"%.200s\" is not host:port, where the other "
@@ -83,20 +70,17 @@ static enum status read_secret(const char *path, char **ret_secret, struct error
 	return status;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 enum status cluster_look_at_secret(struct cluster *cluster, struct error *error)
 {
-	struct stat now;
+	static const struct file_stamp nothing = {0};
+	struct file_stamp now;
 	enum status status;
 	char *secret;
 
-	if (!cluster->secret_file || stat(cluster->secret_file, &now) < 0 ||
-	    same_file(&now, &cluster->secret_seen))
+	if (!cluster->secret_file)
+		return BW_OK;
+	now = file_stamp_of(cluster->secret_file);
+	if (file_stamp_equals(&now, &nothing) || file_stamp_equals(&now, &cluster->secret_seen))
 		return BW_OK;
 	cluster->secret_seen = now;
 	status = read_secret(cluster->secret_file, &secret, error);
@@ -166,15 +150,9 @@ static void stop_threads(struct cluster *cluster, bool renewer, bool newsman)
 
 static enum status start_threads(struct cluster *cluster, struct error *error)
 {
-	sigset_t all, before;
-	int renewer, newsman;
+	int renewer = thread_start(&cluster->renewer, "leases", 0, claims_renew, cluster);
+	int newsman = thread_start(&cluster->newsman, "news", 0, news_run, cluster);
 
-	/* signals are for the thread that waits for them */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	renewer = pthread_create(&cluster->renewer, NULL, claims_renew, cluster);
-	newsman = pthread_create(&cluster->newsman, NULL, news_run, cluster);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (renewer == 0 && newsman == 0)
 		return BW_OK;
 	stop_threads(cluster, renewer == 0, newsman == 0);

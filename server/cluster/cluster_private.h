@@ -3,6 +3,7 @@
 #define CLUSTER_CLUSTER_PRIVATE_H
 
 #include "server/base/clock.h"
+#include "server/base/file.h"
 #include "server/cluster/cluster.h"
 #include "server/cluster/keyring.h"
 #include "server/cluster/nonces.h"
@@ -11,7 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 
 struct news_told;
 struct slot;
@@ -41,7 +41,7 @@ struct cluster {
 	struct news_told *told;
 	int64_t next_list_ms;
 	int64_t next_alive_ms;
-	struct stat secret_seen;
+	struct file_stamp secret_seen;
 };
 
 /* Waits; false when the cluster ends. */
@@ -51,6 +51,10 @@ void *claims_renew(void *cluster); /* the renewer's */
 void *news_run(void *cluster); /* the newsman's */
 void news_release(struct cluster *cluster);
 void slots_release(struct cluster *cluster);
+
+/* Is it a time (wall-clock ms, in digits) that differs from ours by no more than clocks
+ * do? */
+bool cluster_is_now(const char *time);
 
 /* Reads the secret's file, if there is one and it is another than last time; the old
  * secret stays when that fails. */

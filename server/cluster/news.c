@@ -143,11 +143,9 @@ static void put_note(struct cluster *cluster, const char *group, const char *nam
 static const char *check_note(struct cluster *cluster, const char *group, const char *name,
 			      const char *value)
 {
-	int64_t now = clock_wall_ms();
 	char signature[SIGNATURE_SIZE];
 	char time[24];
 	const char *json;
-	uint64_t put;
 	size_t digits;
 
 	if (strlen(value) < SIGNATURE_SIZE || value[SIGNATURE_SIZE - 1] != ' ')
@@ -156,19 +154,15 @@ static const char *check_note(struct cluster *cluster, const char *group, const 
 	signature[SIGNATURE_SIZE - 1] = '\0';
 	value += SIGNATURE_SIZE;
 	digits = strcspn(value, " ");
-	if (digits >= sizeof(time) || value[digits] != ' ' || !str_parse_u64(value, digits, &put) ||
-	    put > INT64_MAX)
+	if (digits >= sizeof(time) || value[digits] != ' ')
 		return NULL;
 	memcpy(time, value, digits);
 	time[digits] = '\0';
 	json = value + digits + 1;
-	if ((int64_t)put < now - CLUSTER_CLOCK_SKEW_MS ||
-	    (int64_t)put > now + CLUSTER_CLOCK_SKEW_MS)
+	if (!cluster_is_now(time) ||
+	    !keyring_check(cluster->keys, "note", SIGNED_TEXTS(group, name, time, json), signature))
 		return NULL;
-	return keyring_check(cluster->keys, "note", SIGNED_TEXTS(group, name, time, json),
-			     signature)
-		       ? json
-		       : NULL;
+	return json;
 }
 
 /* ---- telling ----------------------------------------------------------- */

@@ -49,7 +49,7 @@ static const char *cut_word(const char *text, char *target, size_t size, size_t 
 	return text + found + 1;
 }
 
-static bool is_now(const char *time)
+bool cluster_is_now(const char *time)
 {
 	int64_t now = clock_wall_ms();
 	uint64_t sent;
@@ -79,7 +79,7 @@ bool replica_request_check(struct cluster *cluster, const struct replica_request
 			   rest))
 		return false;
 	/* last: only what was signed takes room there */
-	if (!is_now(time) || !nonces_use(cluster->nonces, nonce, clock_monotonic_ms()))
+	if (!cluster_is_now(time) || !nonces_use(cluster->nonces, nonce, clock_monotonic_ms()))
 		return false;
 	memcpy(ret_nonce, nonce, sizeof(nonce));
 	return true;

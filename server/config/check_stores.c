@@ -16,31 +16,13 @@ static bool is_given(const struct node *section)
 	return section && section->kind == NODE_MAP && section->count > 0;
 }
 
-/* A name, an IPv4 address, or an IPv6 address in brackets; and a port. */
-static bool is_host_and_port(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	size_t host = colon ? (size_t)(colon - text) : 0;
-	bool bracketed = host > 2 && text[0] == '[' && text[host - 1] == ']';
-	uint64_t port;
-
-	if (host == 0 || !str_parse_u64(colon + 1, strlen(colon + 1), &port) || port == 0 ||
-	    port > 65535)
-		return false;
-	for (size_t i = 0; i < host; i++) {
-		bool fits = ascii_is_alnum(text[i]) || strchr("-._", text[i]) ||
-			    (bracketed && strchr("[]:", text[i]));
-
-		if (!fits)
-			return false;
-	}
-	return true;
-}
-
 static void check_host_and_port(const char *value, const char *path, struct mark mark,
 				struct problems *problems)
 {
-	if (*value && !is_host_and_port(value))
+	size_t host_length;
+	unsigned port;
+
+	if (*value && !str_split_host_port(value, &host_length, &port))
 		problems_add(problems, mark,
 			     "%s: \"%.200s\": a host and a port are needed, such as "
 			     "\"redis.example:6379\"",

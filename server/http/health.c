@@ -5,6 +5,7 @@
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
 #include "server/base/str.h"
+#include "server/base/thread.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ enum status health_new(const struct health_options *options, struct health **ret
 
 		prober->health = health;
 		prober->role = (enum store_role)i;
-		failed = pthread_create(&prober->thread, NULL, run, prober);
+		failed = thread_start(&prober->thread, "health", 0, run, prober);
 		if (failed) {
 			health_free(health);
 			return error_set_errno(error, BW_IO, failed, "start a thread");

@@ -3,6 +3,7 @@
 #include "server/base/log.h"
 #include "server/base/memory.h"
 #include "server/base/metrics.h"
+#include "server/base/thread.h"
 #include "server/content/content.h"
 #include "server/content/gc_files.h"
 #include "server/content/references.h"
@@ -347,7 +348,7 @@ static void *evictor(void *argument)
 static void start(struct background *background, struct worker *worker, const char *name,
 		  void *(*body)(void *argument))
 {
-	int failed = pthread_create(&worker->thread, NULL, body, background);
+	int failed = thread_start(&worker->thread, name, 0, body, background);
 
 	worker->running = failed == 0;
 	if (failed) {
@@ -356,9 +357,7 @@ static void start(struct background *background, struct worker *worker, const ch
 		error_set_errno(&error, BW_IO, failed, "%s", name);
 		log_event(LOG_ERROR, "no thread for maintenance",
 			  LOG_S("err.message", error.message));
-		return;
 	}
-	pthread_setname_np(worker->thread, name);
 }
 
 /* A failure is no reason not to serve: the lists may lack something then. */

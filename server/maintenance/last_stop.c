@@ -7,20 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-#define BOOT_ID_MAX 64
 #define MARK "in use since boot" /* 0: stopped */
 
 int64_t last_stop_boot(void)
 {
-	char *text = NULL;
-	size_t length;
+	char *text = file_read_boot_id();
 	struct digest digest;
 	uint64_t number;
 
-	if (file_read(BOOT_ID_PATH, BOOT_ID_MAX, &text, &length, NULL) != BW_OK)
+	if (!text)
 		return 0;
-	digest_of(DIGEST_SHA256, text, length, &digest);
+	digest_of(DIGEST_SHA256, text, strlen(text), &digest);
 	free(text);
 	memcpy(&number, digest.bytes, sizeof(number));
 	return (int64_t)(number >> 1 | 1);

@@ -219,6 +219,46 @@ static void test_make_directories(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+static void test_make_again(void **state)
+{
+	char *parent = xasprintf("%s/parent", folder);
+	char *path = xasprintf("%s/child", parent);
+	char *deep = xasprintf("%s/a/b/c", folder);
+
+	(void)state;
+	assert_int_equal(file_make_again(path), 0);
+	assert_int_equal(file_make_again(path), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(file_make_again(deep), -ENOENT); /* more than one is gone */
+	free(write_file("file", "x", 1));
+	free(path);
+	path = xasprintf("%s/file", folder);
+	assert_int_equal(file_make_again(path), -ENOTDIR);
+	free(deep);
+	free(path);
+	free(parent);
+}
+
+static void test_stamps_tell_files_apart(void **state)
+{
+	static const struct file_stamp nothing = {0};
+	char *path = write_file("stamped", "one", 3);
+	struct file_stamp first = file_stamp_of(path);
+	struct file_stamp again = file_stamp_of(path);
+	struct file_stamp other;
+
+	(void)state;
+	assert_true(file_stamp_equals(&first, &again));
+	assert_false(file_stamp_equals(&first, &nothing));
+	free(write_file("stamped", "other", 5));
+	other = file_stamp_of(path);
+	assert_false(file_stamp_equals(&first, &other));
+	assert_int_equal(unlink(path), 0);
+	other = file_stamp_of(path);
+	assert_true(file_stamp_equals(&other, &nothing));
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +270,8 @@ int main(void)
 		IN_FOLDER(test_short_writes_are_continued),
 		IN_FOLDER(test_full_disk_is_told),
 		IN_FOLDER(test_make_directories),
+		IN_FOLDER(test_make_again),
+		IN_FOLDER(test_stamps_tell_files_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

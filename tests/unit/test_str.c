@@ -341,6 +341,27 @@ static void test_random_bytes_differ(void **state)
 	assert_memory_not_equal(a + 984, b + 984, 16);
 }
 
+static void test_host_and_port(void **state)
+{
+	static const char *const good[] = {"a:1", "redis.example:6379", "10.0.0.1:65535",
+					   "[::1]:80", "a_b-c.d:1"};
+	static const char *const bad[] = {"",        "a",       ":1",      "a:",     "a:0",
+					  "a:65536", "a b:1",   "[]:1",    "::1:80", "a:1x",
+					  "a/b:1",   "[a b]:1", "[a[b]:1", "a@b:1",  "a\n:1"};
+	size_t length = 0;
+	unsigned port = 0;
+
+	(void)state;
+	for (size_t i = 0; i < array_size(good); i++)
+		assert_true(str_split_host_port(good[i], &length, &port));
+	for (size_t i = 0; i < array_size(bad); i++)
+		if (str_split_host_port(bad[i], &length, &port))
+			fail_msg("%s", bad[i]);
+	assert_true(str_split_host_port("[::1]:80", &length, &port));
+	assert_int_equal(length, 5);
+	assert_int_equal(port, 80);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_glob_bounds),
 		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_host_and_port),
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_random_bytes_differ),
 	};

@@ -1,5 +1,6 @@
 #include "backends/s3/libs3/libs3_internal.h"
 #include "server/base/str.h"
+#include "server/base/thread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static void initialize_libs3(void)
 
 	libs3_ready = S3_initialize("breakwater", S3_INIT_ALL, NULL);
 	initialize_xml(NULL);
-	if (pthread_create(&thread, NULL, initialize_xml, NULL) == 0)
+	if (thread_start(&thread, "libs3", 0, initialize_xml, NULL) == 0)
 		pthread_join(thread, NULL);
 }
 
