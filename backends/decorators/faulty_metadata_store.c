@@ -1,3 +1,4 @@
+#include "backends/decorators/decorated_ops.h"
 #include "backends/decorators/faulty.h"
 #include "backends/decorators/faulty_store.h"
 #include "server/base/memory.h"
@@ -444,14 +445,7 @@ struct metadata_store *faulty_metadata_store_new(struct metadata_store *inner,
 	struct faulty_metadata_store *store = xmalloc(sizeof(*store));
 
 	*store = (struct faulty_metadata_store){.ops = faulty_ops, .inner = inner, .plan = plan};
-	store->ops.name = inner->ops->name;
-	/* whoever asks whether there is one is to hear what the inner store would say */
-	if (!inner->ops->next_version)
-		store->ops.next_version = NULL;
-	if (!inner->ops->watch)
-		store->ops.watch = NULL;
-	if (!inner->ops->is_watched)
-		store->ops.is_watched = NULL;
+	decorated_metadata_ops(&store->ops, inner);
 	store->base.ops = &store->ops;
 	return &store->base;
 }

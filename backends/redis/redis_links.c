@@ -59,6 +59,14 @@ enum status redis_get_link(struct metadata_store *base, const char *repository,
 	return get_size(base, repository, digest, true, ret_size, error);
 }
 
+void redis_call_holder(struct redis_call *call, const char *repository, const struct digest *digest)
+{
+	redis_call_command(call, "ZADD");
+	redis_call_key_of_digest(call, KEY_HELD_BY, digest);
+	redis_call_string(call, "0");
+	redis_call_string(call, repository);
+}
+
 enum status redis_put_link(struct metadata_store *base, const char *repository,
 			   const struct listed_content *link, struct error *error)
 {
@@ -71,10 +79,7 @@ enum status redis_put_link(struct metadata_store *base, const char *repository,
 	redis_call_init(&call, redis, CALL_OF_EPOCH | CALL_REPEATABLE, error);
 	/* before the link as well: it is believed from when it is there, and an eviction
 	 * goes by the holders alone */
-	redis_call_command(&call, "ZADD");
-	redis_call_key_of_digest(&call, KEY_HELD_BY, &link->digest);
-	redis_call_string(&call, "0");
-	redis_call_string(&call, repository);
+	redis_call_holder(&call, repository, &link->digest);
 	redis_call_script(&call, SCRIPT_PUT_LINK, 2);
 	redis_call_repository_digest(&call, KEY_LISTED, repository, &link->digest);
 	redis_call_key_of(&call, KEY_LINKS, repository, NULL);

@@ -88,14 +88,6 @@ static void add_manifest(struct redis_call *call, const char *repository,
 	}
 }
 
-static void add_holder(struct redis_call *call, const char *repository, const struct digest *digest)
-{
-	redis_call_command(call, "ZADD");
-	redis_call_key_of_digest(call, KEY_HELD_BY, digest);
-	redis_call_string(call, "0");
-	redis_call_string(call, repository);
-}
-
 enum status redis_put_manifest(struct metadata_store *base, const char *repository,
 			       const struct manifest_entry *entry,
 			       const struct listed_content *listed, size_t listed_count,
@@ -110,9 +102,9 @@ enum status redis_put_manifest(struct metadata_store *base, const char *reposito
 		return status;
 	redis_call_init(&call, redis_of(base), CALL_OF_EPOCH | CALL_REPEATABLE, error);
 	add_manifest(&call, repository, entry, listed, listed_count);
-	add_holder(&call, repository, &entry->digest);
+	redis_call_holder(&call, repository, &entry->digest);
 	for (size_t i = 0; i < listed_count; i++)
-		add_holder(&call, repository, &listed[i].digest);
+		redis_call_holder(&call, repository, &listed[i].digest);
 	status = redis_call_run(&call);
 	redis_call_release(&call);
 	return status;

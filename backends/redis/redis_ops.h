@@ -39,6 +39,9 @@ enum status redis_list_referrers(struct metadata_store *base, const char *reposi
 				 referrer_list_fn fn, void *context, struct error *error);
 
 /* redis_links.c */
+/* One command more of a call: the repository holds the digest. */
+void redis_call_holder(struct redis_call *call, const char *repository,
+		       const struct digest *digest);
 enum status redis_get_listed(struct metadata_store *base, const char *repository,
 			     const struct digest *digest, uint64_t *ret_size, struct error *error);
 enum status redis_put_link(struct metadata_store *base, const char *repository,

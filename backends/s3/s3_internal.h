@@ -65,6 +65,9 @@ struct s3_run {
 	uint64_t size;
 	char etag[S3_ETAG_MAX]; /* "": not known yet */
 };
+/* Of a record's extents, in data/<upload>/; the caller's. */
+struct s3_run *s3_runs_of(const struct s3_store *store, const char *upload,
+			  const struct s3_record *record);
 /* Takes the runs and the body, which is at the first byte of the first run, or NULL;
  * it holds `body_length` bytes. `key` is for messages. */
 struct object_reader *s3_reader_new(struct s3_store *store, const char *key, struct s3_run *runs,

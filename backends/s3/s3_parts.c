@@ -97,18 +97,10 @@ enum status s3_part_open(struct object_store *base, const char *upload,
 	struct s3_record record = {0};
 	enum status status = find(store, upload, part, &record, error);
 
-	if (!status) {
-		struct s3_run *runs = xcalloc(record.count, sizeof(*runs));
-		char key[S3_KEY_SIZE];
-
-		for (size_t i = 0; i < record.count; i++) {
-			s3_data_key(store, upload, record.extents[i].name, key);
-			runs[i].key = xstrdup(key);
-			runs[i].size = record.extents[i].size;
-		}
-		*ret_reader = s3_reader_new(store, part->name, runs, record.count,
-					    (struct object_info){.size = part->size}, NULL, 0);
-	}
+	if (!status)
+		*ret_reader = s3_reader_new(store, part->name, s3_runs_of(store, upload, &record),
+					    record.count, (struct object_info){.size = part->size},
+					    NULL, 0);
 	s3_record_release(&record);
 	return status;
 }

@@ -187,13 +187,14 @@ struct object_reader *s3_reader_new(struct s3_store *store, const char *key, str
 	return &reader->base;
 }
 
-static struct s3_run *runs_of(struct s3_store *store, const struct s3_record *record)
+struct s3_run *s3_runs_of(const struct s3_store *store, const char *upload,
+			  const struct s3_record *record)
 {
 	struct s3_run *runs = xcalloc(record->count + 1, sizeof(*runs));
 	char key[S3_KEY_SIZE];
 
 	for (size_t i = 0; i < record->count; i++) {
-		s3_data_key(store, record->upload, record->extents[i].name, key);
+		s3_data_key(store, upload, record->extents[i].name, key);
 		runs[i].key = xstrdup(key);
 		runs[i].size = record->extents[i].size;
 	}
@@ -217,8 +218,8 @@ static enum status open_record(struct s3_store *store, const char *key, const ch
 				   " bytes, and should have %" PRIu64,
 				   key, record.size, head->record_size);
 	if (!status)
-		*ret_reader = s3_reader_new(store, key, runs_of(store, &record), record.count, info,
-					    NULL, 0);
+		*ret_reader = s3_reader_new(store, key, s3_runs_of(store, record.upload, &record),
+					    record.count, info, NULL, 0);
 	s3_record_release(&record);
 	return status;
 }
