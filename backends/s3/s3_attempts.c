@@ -69,6 +69,7 @@ enum status s3_attempts_make(const struct s3_attempts *attempts, struct error *e
 			return refuse(attempts, wait_ms, error);
 		s3_secrets_get(attempts->secrets, &secret);
 		verdict = attempts->attempt(attempts->context, &secret, &retry_after, &why);
+		verdict.retry |= attempts->is_put && s3_failure_may_pass(&verdict);
 		s3_guard_report(attempts->guard, verdict.outcome, why.message);
 		again = may_use_new_keys(attempts, &verdict, &secret, &renewed) ||
 			wait_to_retry(attempts, &verdict, done, retry_after);

@@ -16,6 +16,7 @@ struct s3_attempts {
 	struct s3_secrets *secrets;
 	const char *where; /* the store, for messages */
 	deadline_ms deadline;
+	bool is_put; /* of an object: see s3_failure_may_pass */
 	/* One attempt, signed with the secret. *ret_retry_after: seconds, if the store asked
 	 * for some. Sets the error unless the verdict's status is BW_OK. */
 	struct s3_verdict (*attempt)(void *context, const struct s3_secret *secret,

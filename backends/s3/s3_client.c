@@ -283,13 +283,6 @@ static enum status tell_absent(struct s3_client *client, const struct s3_request
 	return status ? status : error_set(error, BW_ABSENT, "%s: not there", what);
 }
 
-/* MinIO on a disk of its own says so, too, of a PUT whose folder another's DELETE was
- * just removing. */
-static bool may_be_passing(const struct s3_request *request, const struct s3_error_body *body)
-{
-	return request->key && request->method[0] == 'P' && strcmp(body->code, "AccessDenied") == 0;
-}
-
 /* Reads what the answer's body has to say. */
 static struct s3_verdict judge_answer(struct s3_client *client, const struct s3_request *request,
 				      struct s3_exchange *exchange, deadline_ms deadline,
@@ -311,7 +304,6 @@ static struct s3_verdict judge_answer(struct s3_client *client, const struct s3_
 	if (!s3_xml_error(buf_string(&reply->body), reply->body.length, &body) && success)
 		return verdict;
 	verdict = s3_failure_judge(&reply->answer, &body);
-	verdict.retry |= may_be_passing(request, &body);
 	if (verdict.status == BW_ABSENT && !body.code[0] && !reply->answer.error_code[0])
 		verdict.status = tell_absent(client, request, what, error);
 	else
@@ -386,6 +378,7 @@ enum status s3_client_ask(struct s3_client *client, const struct s3_request *req
 		.secrets = client->secrets,
 		.where = client->url,
 		.deadline = deadline,
+		.is_put = request->key && request->method[0] == 'P',
 		.attempt = attempt,
 		.context = &asking,
 	};

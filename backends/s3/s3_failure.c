@@ -96,6 +96,11 @@ struct s3_verdict s3_failure_judge(const struct s3_answer *answer, const struct 
 	return judge_status(answer->status);
 }
 
+bool s3_failure_may_pass(const struct s3_verdict *verdict)
+{
+	return strcmp(verdict->hint, NO_PERMISSION) == 0;
+}
+
 enum status s3_failure_tell(const struct s3_verdict *verdict, const struct s3_answer *answer,
 			    const struct s3_error_body *body, const char *what, struct error *error)
 {

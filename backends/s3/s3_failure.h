@@ -20,6 +20,10 @@ struct s3_verdict {
 struct s3_verdict s3_failure_judge(const struct s3_answer *answer,
 				   const struct s3_error_body *body);
 
+/* Of a PUT that was refused: may it be taken all the same, a moment later? MinIO on a disk
+ * of its own denies one whose folder another's DELETE was just removing. */
+bool s3_failure_may_pass(const struct s3_verdict *verdict);
+
 /* The sentence: "put of KEY in bucket B at ENDPOINT: Code: Message: what to do". */
 enum status s3_failure_tell(const struct s3_verdict *verdict, const struct s3_answer *answer,
 			    const struct s3_error_body *body, const char *what,

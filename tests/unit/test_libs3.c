@@ -114,6 +114,20 @@ static void a_refused_put_is_no_success(void **state)
 	}
 }
 
+/* MinIO denies a PUT in passing whose folder somebody's DELETE was just removing. */
+static void a_put_that_is_denied_is_tried_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+
+	fixture->replies.put = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n"
+			       "Content-Type: application/xml\r\nContent-Length: 60\r\n\r\n"
+			       "<Error><Code>AccessDenied</Code><Message>m</Message></Error>";
+	assert_int_equal(put(fixture, &error), BW_DENIED);
+	assert_non_null(strstr(error.message, "AccessDenied"));
+	assert_in_range(script_count(fixture->server, "PUT /"), 2, 4);
+}
+
 /* The object of before is still there: it bears not our mark. */
 static void somebody_elses_object_is_no_proof(void **state)
 {
@@ -281,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_SERVER(a_refused_put_is_no_success),
+		ON_SERVER(a_put_that_is_denied_is_tried_again),
 		ON_SERVER(somebody_elses_object_is_no_proof),
 		ON_SERVER(what_is_there_is_a_conflict),
 		ON_SERVER(a_body_that_is_cut_has_no_end),

@@ -208,6 +208,7 @@ enum status libs3_ask(struct libs3_transport *transport, struct libs3_call *call
 		.secrets = transport->secrets,
 		.where = transport->host,
 		.deadline = deadline,
+		.is_put = strcmp(call->what, "PUT") == 0,
 		.attempt = attempt,
 		.context = &asking,
 	};
