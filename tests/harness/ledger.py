@@ -8,7 +8,8 @@ true from then on.
 But a write that was cut off may have reached the object store and not the index.
 It may take effect later, until something else is acknowledged for that name: a tag's
 when the index is lost; a blob's link when somebody else has pushed the bytes that it
-lacks.
+lacks. (A manifest's record likewise, where the store has no journal that keeps the two
+together: `late`.)
 """
 
 import contextlib
@@ -89,6 +90,9 @@ class Writer:
     # What it does how often; other weights may be given.
     WEIGHTS = {"push_blob": 4, "push_image": 5, "move_tag": 3, "begin_upload": 3, "continue_upload": 6,
                "mount": 3, "delete_tag": 2, "delete_manifest": 2, "delete_blob": 5, "push_shared": 2}
+
+    # What may lack its bytes after a write that was cut off.
+    late = {"blob"}
 
     def __init__(self, server, name, pool, shared, seed, **weights):
         self.weights = {**self.WEIGHTS, **weights}
@@ -262,7 +266,7 @@ class Writer:
             allowed = self.allowed[kind, name]
             unfinished = self.unfinished.setdefault((kind, name), set())
             unfinished |= allowed - {found}
-            if not indexed or kind == "blob":
+            if not indexed or kind in self.late:
                 allowed = allowed | unfinished
             if kind == "tag" and any(None in self.states("manifest", digest) for digest in allowed):
                 allowed = allowed | {None}      # it points to what was deleted since
