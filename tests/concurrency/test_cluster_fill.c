@@ -95,23 +95,32 @@ static void test_many_clients_of_all_replicas_cost_one_fetch(void **state)
 	await_stored(replicas);
 }
 
+/* The upstream stands still in the middle, where the follower has come through the
+ * holder. */
+static void open_both_at_half(struct replicas *replicas, struct blob_source *holder,
+			      struct blob_source *follower)
+{
+	uint64_t end = 0;
+
+	a_answers(replicas, (struct fake_reply){.gate = &replicas->gate, .gate_at = HALF});
+	assert_int_equal(open_at(replicas, 0, holder), BW_OK);
+	gate_await(&replicas->gate, 1);
+	assert_int_equal(open_at(replicas, 1, follower), BW_OK);
+	while (end < HALF)
+		assert_int_equal(
+			blob_source_wait(follower, end, deadline_in(GATE_PATIENCE_MS), &end, NULL),
+			BW_OK);
+	assert_int_equal(end, HALF);
+}
+
 /* The upstream stands still in the middle: what came before is here already. */
 static void test_bytes_come_while_the_holder_still_fetches(void **state)
 {
 	struct replicas *replicas = *state;
 	struct blob_source holder = {0}, follower = {0};
 	double whole = followed("whole");
-	uint64_t end = 0;
 
-	a_answers(replicas, (struct fake_reply){.gate = &replicas->gate, .gate_at = HALF});
-	assert_int_equal(open_at(replicas, 0, &holder), BW_OK);
-	gate_await(&replicas->gate, 1);
-	assert_int_equal(open_at(replicas, 1, &follower), BW_OK);
-	while (end < HALF)
-		assert_int_equal(
-			blob_source_wait(&follower, end, deadline_in(GATE_PATIENCE_MS), &end, NULL),
-			BW_OK);
-	assert_int_equal(end, HALF);
+	open_both_at_half(replicas, &holder, &follower);
 	gate_open(&replicas->gate);
 	assert_reads_all(replicas, &follower);
 	assert_reads_all(replicas, &holder);
@@ -126,16 +135,8 @@ static void test_a_dead_holder_is_taken_over_from_where_we_are(void **state)
 	struct replicas *replicas = *state;
 	struct blob_source holder = {0}, follower = {0};
 	double takeovers = metric_value(M_CLUSTER_TAKEOVERS, METRIC_LABELS(NULL));
-	uint64_t end = 0;
 
-	a_answers(replicas, (struct fake_reply){.gate = &replicas->gate, .gate_at = HALF});
-	assert_int_equal(open_at(replicas, 0, &holder), BW_OK);
-	gate_await(&replicas->gate, 1);
-	assert_int_equal(open_at(replicas, 1, &follower), BW_OK);
-	while (end < HALF)
-		assert_int_equal(
-			blob_source_wait(&follower, end, deadline_in(GATE_PATIENCE_MS), &end, NULL),
-			BW_OK);
+	open_both_at_half(replicas, &holder, &follower);
 	a_answers(replicas, (struct fake_reply){0});
 	replica_die(&replicas->each[0]);
 	assert_reads_all(replicas, &follower);

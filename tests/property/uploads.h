@@ -17,12 +17,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define SPOOL_TEMPLATE "/tmp/breakwater-spool-XXXXXX" /* mkdtemp */
+
 static struct {
 	struct object_store *objects;
 	struct metadata_store *metadata;
 	struct content *contents[2];
 	struct cache *caches[2];
-	char spools[2][sizeof("/tmp/breakwater-spool-XXXXXX")];
+	char spools[2][sizeof(SPOOL_TEMPLATE)];
 	struct registry *registries[2];
 	struct config config;
 	struct target target;
@@ -51,7 +53,7 @@ static struct cache *upload_cache_new(struct content *content,
 	struct cache *cache;
 	struct error error = {0};
 
-	str_copy(spool, sizeof(uploads.spools[0]), "/tmp/breakwater-spool-XXXXXX");
+	str_copy(spool, sizeof(uploads.spools[0]), SPOOL_TEMPLATE);
 	if (!mkdtemp(spool) || cache_new(&options, &cache, &error) != BW_OK) {
 		fprintf(stderr, "no cache: %s\n", error.message);
 		exit(1);

@@ -179,13 +179,4 @@ static inline char *longest_repository(void)
 	return name;
 }
 
-/* A digest of its own for each text. */
-static inline struct digest digest_for(const char *text)
-{
-	struct digest digest;
-
-	digest_of(DIGEST_SHA256, text, strlen(text), &digest);
-	return digest;
-}
-
 #endif

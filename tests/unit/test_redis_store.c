@@ -48,14 +48,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct digest digest_for(const char *text)
-{
-	struct digest digest;
-
-	digest_of(DIGEST_SHA256, text, strlen(text), &digest);
-	return digest;
-}
-
 static enum status put_tag(struct metadata_store *store, uint64_t version)
 {
 	struct tag_entry entry = {.digest = digest_for("m"), .version = version};

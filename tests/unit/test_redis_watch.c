@@ -102,14 +102,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct digest digest_for(const char *text)
-{
-	struct digest digest;
-
-	digest_of(DIGEST_SHA256, text, strlen(text), &digest);
-	return digest;
-}
-
 static void put_tag(struct world *world, const char *repository, const char *tag, uint64_t version)
 {
 	struct tag_entry entry = {.digest = digest_for("m"), .version = version};
